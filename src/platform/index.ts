@@ -1,0 +1,4 @@
+/** Layer 0, Node only: files and processes. */
+
+export { builtModule } from './entry.ts'
+export { sha256, sha256File, writeFileAtomic } from './files.ts'

@@ -1,0 +1,38 @@
+/** Small functions over arrays of numbers. */
+
+/** The `q`-quantile (0 ≤ q ≤ 1) of values, linear interpolation (Hyndman & Fan 1996, type 7). NaN when empty. */
+export function quantile(values: ArrayLike<number>, q: number): number {
+  const sorted = Float64Array.from(values).sort()
+  if (sorted.length === 0) return Number.NaN
+  const at = (sorted.length - 1) * q
+  const low = Math.floor(at)
+  const below = sorted[low] as number
+  const above = sorted[Math.min(low + 1, sorted.length - 1)] as number
+  return below + (above - below) * (at - low)
+}
+
+/** Arithmetic mean; NaN when empty. */
+export function mean(values: ArrayLike<number>): number {
+  let sum = 0
+  for (let i = 0; i < values.length; i++) sum += values[i] as number
+  return sum / values.length
+}
+
+/** Index of the largest value, the first of equals; −1 when empty. */
+export function argmax(values: ArrayLike<number>): number {
+  let best = -1
+  for (let i = 0; i < values.length; i++) {
+    if (best < 0 || (values[i] as number) > (values[best] as number)) best = i
+  }
+  return best
+}
+
+/** How often each key occurs. */
+export function countBy<T, K>(items: Iterable<T>, key: (item: T) => K): Map<K, number> {
+  const counts = new Map<K, number>()
+  for (const item of items) {
+    const k = key(item)
+    counts.set(k, (counts.get(k) ?? 0) + 1)
+  }
+  return counts
+}

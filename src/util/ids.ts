@@ -1,0 +1,12 @@
+/** Identifiers: a prefix that names the kind, then a ULID, so that ids sort by time. */
+import { monotonicFactory } from 'ulid'
+
+const ulid = monotonicFactory()
+
+/** What an id may name; the prefix is part of the id. */
+export type IdPrefix = 'dec' | 'job' | 'task' | 'cert' | 'spec' | 'wr' | 'set'
+
+/** A new id such as `dec_01J…`; unique, sortable by creation within a process. */
+export function newId(prefix: IdPrefix): string {
+  return `${prefix}_${ulid()}`
+}

@@ -1,0 +1,6 @@
+/** Layer 0, portable: runs in Node and in browsers. */
+export { argmax, countBy, mean, quantile } from './arrays.ts'
+export { type Clock, fixedClock, systemClock } from './clock.ts'
+export { type IdPrefix, newId } from './ids.ts'
+export { createRng, hash32, type Rng, randomHex, randomUnit } from './rng.ts'
+export { canonicalJson, clip, normaliseText } from './text.ts'

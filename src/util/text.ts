@@ -1,0 +1,23 @@
+/** Text helpers that know nothing of any model or wire. */
+
+/** The form under which two inputs count as the same: NFKC, lower case, white space collapsed. */
+export function normaliseText(text: string): string {
+  return text.normalize('NFKC').toLowerCase().replace(/\s+/gu, ' ').trim()
+}
+
+/** JSON with object keys sorted at every depth, so that equal values give equal strings. */
+export function canonicalJson(value: unknown): string {
+  return JSON.stringify(value, (_key, item: unknown) =>
+    typeof item === 'object' && item !== null && !Array.isArray(item)
+      ? Object.fromEntries(Object.entries(item).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)))
+      : item,
+  )
+}
+
+/** At most `length` characters, with an ellipsis where something was cut; never splits a surrogate pair. */
+export function clip(text: string, length: number): string {
+  if (text.length <= length) return text
+  const end = length - 1
+  const code = text.charCodeAt(end - 1)
+  return `${text.slice(0, code >= 0xd800 && code <= 0xdbff ? end - 1 : end)}…`
+}

@@ -1,0 +1,54 @@
+/** One data folder, opened: the ledger to write, the projection to ask, the blobs to load. */
+import type { LedgerRecord, RecordKind, RecordPosition, TracePayload } from '../ledger/index.ts'
+import type { Store, TaskRow } from '../store/index.ts'
+
+/** What the projection should know of a trace; computed by a layer that knows tasks. Pure. */
+export interface TraceDescription {
+  readonly model: string | null
+  readonly promptTokens: number | null
+  readonly completionTokens: number | null
+  readonly task: Omit<TaskRow, 'firstTime'> | null
+  readonly inputHash: string | null
+  readonly isIndependent: boolean
+}
+
+export type DescribeTrace = (trace: TracePayload) => TraceDescription
+
+/** Content-addressed bytes: `artifacts/sha256/ab/cdef…`. */
+export interface BlobStore {
+  /** Stores bytes under their SHA-256 and returns it; storing the same bytes twice is a no-op. */
+  put(bytes: Uint8Array): Promise<string>
+  /** @throws not-found; file-corrupt when the bytes no longer match their name */
+  get(hash: string): Promise<Uint8Array>
+  has(hash: string): Promise<boolean>
+}
+
+export interface LedgerEntry {
+  readonly kind: RecordKind
+  readonly payload: object
+}
+
+export interface Workspace {
+  readonly dataDir: string
+  readonly node: string
+  readonly store: Store
+  readonly blobs: BlobStore
+  /**
+   * Hands one record to the kernel (batched per tick); the projection follows by itself, soon.
+   * @throws ledger-unwritable
+   */
+  append(entry: LedgerEntry): Promise<RecordPosition>
+  /** The same for many, and waits until the projection has them (imports, learning). */
+  appendAndProject(entries: readonly LedgerEntry[]): Promise<readonly RecordPosition[]>
+  /** Reads one record back. @throws not-found, ledger-corrupt */
+  read(position: Pick<RecordPosition, 'writer' | 'segment' | 'offset'>): Promise<LedgerRecord>
+  /** Waits until the projection holds everything appended here so far. */
+  settle(): Promise<void>
+  /** State of recording, for the status page and the gateway. */
+  health(): {
+    readonly ledger: 'ok' | 'failing'
+    readonly store: 'ok' | 'failing'
+    readonly unrecordedCount: number
+  }
+  close(): Promise<void>
+}

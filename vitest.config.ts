@@ -1,0 +1,11 @@
+import { defineConfig } from 'vitest/config'
+
+export default defineConfig({
+  test: {
+    include: ['src/**/*.test.ts', 'test/**/*.test.ts'],
+    testTimeout: 30_000,
+    // Two cores: more workers than that only makes tests with real processes flaky.
+    maxWorkers: 2,
+    pool: 'forks',
+  },
+})
