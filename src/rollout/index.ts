@@ -1,1 +1,2 @@
-export {}
+/** Layer 6: the life of a specialist. */
+export { nextState, type RolloutEvent } from './states.ts'

@@ -6,4 +6,15 @@ export {
   classOf,
   closedSet,
 } from './closed-set.ts'
+export { dress } from './coat.ts'
+export {
+  candidateTasks,
+  declaredTask,
+  inputHash,
+  keyedTask,
+  slotOf,
+  type TaskBinding,
+  type TaskIdentity,
+  type TaskKey,
+} from './key.ts'
 export type { OutputKind } from './output-kind.ts'

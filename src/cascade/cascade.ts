@@ -1,0 +1,165 @@
+/** Routes one parsed request: finds its task, asks the live specialist, decides. Knows no HTTP and no store. */
+import { isUnderstudyError } from '../errors.ts'
+import type { Decision, TierScore } from '../ledger/index.ts'
+import type { Specialist, SpecialistAnswer } from '../models/index.ts'
+import { candidateTasks, dress, keyedTask, slotOf, type TaskBinding } from '../tasks/index.ts'
+import type { Clock } from '../util/index.ts'
+import type { Answer, ChatRequest, Usage } from '../wire/index.ts'
+import { decide, type Mode, type Reason } from './decide.ts'
+import { estimateUsage, type UsageModel } from './usage.ts'
+
+/** A task whose specialist is on stage. Outputs are opaque here: `render` and `usage` know them. */
+export interface LiveTask {
+  readonly id: string
+  readonly name: string
+  readonly specialist: Specialist<unknown>
+  readonly render: (output: unknown) => Answer
+  /** A string that stands for an output in the usage model and in the record. */
+  readonly outputKey: (output: unknown) => string
+  readonly certificate: string | null
+  readonly threshold: number | null
+  readonly usage: UsageModel
+  /** Model name that the lead reports in its answers. */
+  readonly reportedModel: string
+}
+
+export interface RouteInfo {
+  readonly app: string | null
+  readonly declaredTask: string | null
+  readonly mode: Mode
+}
+
+export type Verdict =
+  | {
+      readonly serve: true
+      readonly task: LiveTask
+      readonly answer: Answer
+      readonly usage: Usage
+      readonly confidence: number
+      /** Null where the answer carries no promise (asked for in spite of a low confidence). */
+      readonly certificate: string | null
+      readonly decision: Decision
+    }
+  | { readonly serve: false; readonly decision: Decision }
+
+export interface Cascade {
+  route(request: ChatRequest, info: RouteInfo, signal: AbortSignal): Promise<Verdict>
+  /** Puts tasks on stage, in place of all that were; the specialists that left are closed by the caller. */
+  setLive(tasks: readonly LiveTask[]): void
+  live(): readonly LiveTask[]
+}
+
+export function createCascade({
+  configHash,
+  bindings,
+  clock,
+}: {
+  configHash: string
+  bindings: readonly TaskBinding[]
+  clock: Clock
+}): Cascade {
+  let liveTasks: ReadonlyMap<string, LiveTask> = new Map()
+
+  const outline = (task: string | null, mode: Mode) => ({
+    task,
+    mode,
+    configHash,
+    draws: [],
+    leadProbability: 1,
+    specialistAnswer: null,
+    reasonDetail: null,
+  })
+
+  function toLead(
+    task: string | null,
+    mode: Mode,
+    reason: Reason,
+    reasonDetail: string | null = null,
+  ): Verdict {
+    const decision: Decision = {
+      ...outline(task, mode),
+      servedBy: 'lead',
+      reason,
+      reasonDetail,
+      specialist: null,
+      certificate: null,
+      tiers: [],
+    }
+    return { serve: false, decision }
+  }
+
+  async function ask(
+    task: LiveTask,
+    request: ChatRequest,
+    input: string,
+    mode: Mode,
+    signal: AbortSignal,
+  ): Promise<Verdict> {
+    const startMs = clock.monotonic()
+    let proposal: SpecialistAnswer<unknown>
+    try {
+      proposal = await task.specialist.answer(input, signal)
+    } catch (error) {
+      if (isUnderstudyError(error) && error.code === 'cancelled') throw error
+      return toLead(
+        task.id,
+        mode,
+        'specialist-failed',
+        isUnderstudyError(error) ? error.code : 'bug',
+      )
+    }
+    const tier: TierScore = {
+      tier: task.specialist.tier,
+      score: proposal.score,
+      confidence: proposal.score,
+      threshold: task.threshold,
+      latencyMs: clock.monotonic() - startMs,
+    }
+    const isAbstention = proposal.output === null
+    const choice = decide({ score: proposal.score, isAbstention }, task.threshold, mode)
+    const answer = isAbstention ? null : dress(task.render(proposal.output), request.shape)
+    const isServed = choice.serve && answer !== null
+    const isPromised = choice.reason === 'confidence-sufficient'
+    const decision: Decision = {
+      ...outline(task.id, mode),
+      servedBy: isServed ? task.specialist.tier : 'lead',
+      reason: choice.serve && answer === null ? 'shape-mismatch' : choice.reason,
+      specialist: task.specialist.hash,
+      certificate: isServed && isPromised ? task.certificate : null,
+      tiers: [tier],
+      leadProbability: isServed ? 0 : 1,
+      specialistAnswer: isAbstention ? null : task.outputKey(proposal.output),
+    }
+    if (!isServed) return { serve: false, decision }
+    return {
+      serve: true,
+      task,
+      answer,
+      usage: estimateUsage(task.usage, input.length, task.outputKey(proposal.output)),
+      confidence: proposal.score,
+      certificate: decision.certificate,
+      decision,
+    }
+  }
+
+  return {
+    async route(request, { app, declaredTask, mode }, signal) {
+      const ids = candidateTasks(request, { app, declared: declaredTask }, bindings)
+      const task = ids.map(id => liveTasks.get(id)).find(found => found !== undefined)
+      const taskId = task?.id ?? ids[0] ?? keyedTask(request, app)?.id ?? null
+      const [escalation] = request.escalations
+      const input = slotOf(request)
+      if (mode === 'lead') return toLead(taskId, mode, 'lead-asked')
+      if (escalation !== undefined) {
+        return toLead(taskId, mode, escalation.reason, escalation.parameter ?? null)
+      }
+      if (input === null) return toLead(taskId, mode, 'no-task')
+      if (task === undefined) return toLead(taskId, mode, 'no-specialist')
+      return ask(task, request, input, mode, signal)
+    },
+    setLive(tasks) {
+      liveTasks = new Map(tasks.map(task => [task.id, task]))
+    },
+    live: () => [...liveTasks.values()],
+  }
+}
