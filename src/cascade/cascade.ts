@@ -2,7 +2,13 @@
 import { isUnderstudyError } from '../errors.ts'
 import type { Decision, TierScore } from '../ledger/index.ts'
 import type { Specialist, SpecialistAnswer } from '../models/index.ts'
-import { candidateTasks, dress, keyedTask, slotOf, type TaskBinding } from '../tasks/index.ts'
+import {
+  candidateTasks,
+  dress,
+  slotOf,
+  type TaskBinding,
+  type TaskIdentity,
+} from '../tasks/index.ts'
 import type { Clock } from '../util/index.ts'
 import type { Answer, ChatRequest, Usage } from '../wire/index.ts'
 import { decide, type Mode, type Reason } from './decide.ts'
@@ -49,6 +55,11 @@ export interface Cascade {
   live(): readonly LiveTask[]
 }
 
+interface Match {
+  readonly identity: TaskIdentity
+  readonly task: LiveTask
+}
+
 export function createCascade({
   configHash,
   bindings,
@@ -60,8 +71,9 @@ export function createCascade({
 }): Cascade {
   let liveTasks: ReadonlyMap<string, LiveTask> = new Map()
 
-  const outline = (task: string | null, mode: Mode) => ({
-    task,
+  const outline = (task: TaskIdentity | null, mode: Mode) => ({
+    task: task?.id ?? null,
+    declaredTask: task?.isDeclared ? task.name : null,
     mode,
     configHash,
     draws: [],
@@ -71,7 +83,7 @@ export function createCascade({
   })
 
   function toLead(
-    task: string | null,
+    task: TaskIdentity | null,
     mode: Mode,
     reason: Reason,
     reasonDetail: string | null = null,
@@ -89,7 +101,7 @@ export function createCascade({
   }
 
   async function ask(
-    task: LiveTask,
+    { identity, task }: Match,
     request: ChatRequest,
     input: string,
     mode: Mode,
@@ -121,7 +133,7 @@ export function createCascade({
     const isServed = choice.serve && answer !== null
     const isPromised = choice.reason === 'confidence-sufficient'
     const decision: Decision = {
-      ...outline(task.id, mode),
+      ...outline(identity, mode),
       servedBy: isServed ? task.specialist.tier : 'lead',
       reason: choice.serve && answer === null ? 'shape-mismatch' : choice.reason,
       specialist: task.specialist.hash,
@@ -142,20 +154,28 @@ export function createCascade({
     }
   }
 
+  function firstLive(identities: readonly TaskIdentity[]): Match | null {
+    for (const identity of identities) {
+      const task = liveTasks.get(identity.id)
+      if (task !== undefined) return { identity, task }
+    }
+    return null
+  }
+
   return {
     async route(request, { app, declaredTask, mode }, signal) {
-      const ids = candidateTasks(request, { app, declared: declaredTask }, bindings)
-      const task = ids.map(id => liveTasks.get(id)).find(found => found !== undefined)
-      const taskId = task?.id ?? ids[0] ?? keyedTask(request, app)?.id ?? null
+      const identities = candidateTasks(request, { app, declared: declaredTask }, bindings)
+      const match = firstLive(identities)
+      const identity = match?.identity ?? identities[0] ?? null
       const [escalation] = request.escalations
       const input = slotOf(request)
-      if (mode === 'lead') return toLead(taskId, mode, 'lead-asked')
+      if (mode === 'lead') return toLead(identity, mode, 'lead-asked')
       if (escalation !== undefined) {
-        return toLead(taskId, mode, escalation.reason, escalation.parameter ?? null)
+        return toLead(identity, mode, escalation.reason, escalation.parameter ?? null)
       }
-      if (input === null) return toLead(taskId, mode, 'no-task')
-      if (task === undefined) return toLead(taskId, mode, 'no-specialist')
-      return ask(task, request, input, mode, signal)
+      if (input === null) return toLead(identity, mode, 'no-task')
+      if (match === null) return toLead(identity, mode, 'no-specialist')
+      return ask(match, request, input, mode, signal)
     },
     setLive(tasks) {
       liveTasks = new Map(tasks.map(task => [task.id, task]))

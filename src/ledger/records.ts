@@ -68,6 +68,8 @@ export type ServedBy = 'lead' | 'slm' | 'encoder' | 'reflex'
 export interface Decision {
   /** Task id, null where none matched. */
   readonly task: string | null
+  /** Its name where it was declared (by header or configuration) rather than found. */
+  readonly declaredTask: string | null
   readonly servedBy: ServedBy
   /** A code of the reasons table in `cascade/`. */
   readonly reason: string

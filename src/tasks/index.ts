@@ -7,6 +7,7 @@ export {
   closedSet,
 } from './closed-set.ts'
 export { dress } from './coat.ts'
+export { CHAT_ENDPOINT, describeTrace } from './describe.ts'
 export {
   candidateTasks,
   declaredTask,

@@ -68,18 +68,18 @@ export function keyedTask(request: ChatRequest, app: string | null): TaskIdentit
 }
 
 /**
- * Ids of the tasks that may answer a request, the most specific first: named by header, bound by configuration, keyed with
- * the request's app, keyed without app (a log line without app matches any app).
+ * The tasks that may answer a request, the most specific first: named by header, bound by configuration, keyed with the
+ * request's app, keyed without app (a log line without app matches any app).
  */
 export function candidateTasks(
   request: ChatRequest,
   { app, declared }: { app: string | null; declared: string | null },
   bindings: readonly TaskBinding[],
-): readonly string[] {
+): readonly TaskIdentity[] {
   const bound = bindings.filter(({ match }) => match !== null && matches(match, request, app))
   const names = declared === null ? bound.map(({ name }) => name) : [declared]
-  const keyed = [...new Set([app, null])].map(value => keyedTask(request, value)?.id ?? null)
-  return [...names.map(name => declaredTask(name).id), ...keyed].filter(id => id !== null)
+  const keyed = [...new Set([app, null])].map(value => keyedTask(request, value))
+  return [...names.map(declaredTask), ...keyed.filter(task => task !== null)]
 }
 
 function matches(
