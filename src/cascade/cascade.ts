@@ -113,12 +113,8 @@ export function createCascade({
       proposal = await task.specialist.answer(input, signal)
     } catch (error) {
       if (isUnderstudyError(error) && error.code === 'cancelled') throw error
-      return toLead(
-        task.id,
-        mode,
-        'specialist-failed',
-        isUnderstudyError(error) ? error.code : 'bug',
-      )
+      const code = isUnderstudyError(error) ? error.code : 'bug'
+      return toLead(identity, mode, 'specialist-failed', code)
     }
     const tier: TierScore = {
       tier: task.specialist.tier,
