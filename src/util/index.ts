@@ -2,5 +2,6 @@
 export { argmax, countBy, mean, quantile } from './arrays.ts'
 export { type Clock, fixedClock, systemClock } from './clock.ts'
 export { type IdPrefix, newId } from './ids.ts'
+export { nearest } from './nearest.ts'
 export { createRng, hash32, type Rng, randomHex, randomUnit } from './rng.ts'
 export { canonicalJson, clip, normaliseText } from './text.ts'
