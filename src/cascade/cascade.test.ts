@@ -157,3 +157,15 @@ test('an answer that has no place in the demanded shape escalates', async () => 
   const verdict = await cascade.route(asked, { ...auto, declaredTask: 'x' }, never)
   expect(verdict.decision.reason).toBe('shape-mismatch')
 })
+
+test('a label longer than max_tokens, or holding a stop sequence, is left to the lead', async () => {
+  for (const extra of [{ stop: '_' }, { stop: ['x', 'card'] }]) {
+    const verdict = await cascadeWith(sure).route(request(extra), auto, never)
+    expect(verdict.decision).toMatchObject({
+      servedBy: 'lead',
+      reason: 'limit-broken',
+      reasonDetail: 'stop',
+    })
+  }
+  expect((await cascadeWith(sure).route(request({ max_tokens: 5 }), auto, never)).serve).toBe(true)
+})

@@ -10,7 +10,7 @@ import {
   type TaskIdentity,
 } from '../tasks/index.ts'
 import type { Clock } from '../util/index.ts'
-import type { Answer, ChatRequest, Usage } from '../wire/index.ts'
+import { type Answer, type ChatRequest, limitBrokenBy, type Usage } from '../wire/index.ts'
 import { decide, type Mode, type Reason } from './decide.ts'
 import { estimateUsage, type UsageModel } from './usage.ts'
 
@@ -126,12 +126,14 @@ export function createCascade({
     const isAbstention = proposal.output === null
     const choice = decide({ score: proposal.score, isAbstention }, task.threshold, mode)
     const answer = isAbstention ? null : dress(task.render(proposal.output), request.shape)
-    const isServed = choice.serve && answer !== null
+    const brokenLimit = answer === null ? null : limitBrokenBy(request, answer)
+    const isServed = choice.serve && answer !== null && brokenLimit === null
     const isPromised = choice.reason === 'confidence-sufficient'
     const decision: Decision = {
       ...outline(identity, mode),
       servedBy: isServed ? task.specialist.tier : 'lead',
-      reason: choice.serve && answer === null ? 'shape-mismatch' : choice.reason,
+      reason: isServed || !choice.serve ? choice.reason : misfit(brokenLimit),
+      reasonDetail: isServed ? null : brokenLimit,
       specialist: task.specialist.hash,
       certificate: isServed && isPromised ? task.certificate : null,
       tiers: [tier],
@@ -149,6 +151,9 @@ export function createCascade({
       decision,
     }
   }
+
+  const misfit = (brokenLimit: string | null): Reason =>
+    brokenLimit === null ? 'shape-mismatch' : 'limit-broken'
 
   function firstLive(identities: readonly TaskIdentity[]): Match | null {
     for (const identity of identities) {

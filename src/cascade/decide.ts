@@ -14,6 +14,7 @@ export const REASONS = {
   abstained: 'the specialist abstained',
   'specialist-failed': 'the specialist failed',
   'shape-mismatch': 'the demanded shape has no place for the answer',
+  'limit-broken': 'a limit in the request would have cut the answer short',
   'several-choices-asked': 'more than one choice was asked for',
   'logprobs-asked': 'log-probabilities were asked for',
   'non-text-content': 'the request holds more than text',
