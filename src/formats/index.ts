@@ -1,1 +1,21 @@
-export {}
+/** Layer 1, portable: the bytes of model files. */
+export {
+  ONNX_TYPES,
+  type OnnxAttribute,
+  type OnnxDim,
+  type OnnxModel,
+  type OnnxNode,
+  type OnnxTensor,
+  type OnnxType,
+  type OnnxValueInfo,
+  writeOnnx,
+} from './onnx.ts'
+export {
+  float32Values,
+  readSafetensors,
+  SAFETENSORS_BYTES,
+  type Safetensors,
+  type SafetensorsTensor,
+  type SafetensorsType,
+  writeSafetensors,
+} from './safetensors.ts'

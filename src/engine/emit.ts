@@ -1,0 +1,123 @@
+/** Turns values into ONNX bytes: finds what the outputs need, names it, writes it. Knows no runtime. */
+import { assert } from '../errors.ts'
+import { type OnnxAttribute, type OnnxNode, type OnnxTensor, writeOnnx } from '../formats/index.ts'
+import type { Attributes, Constant, Input, Node, Value } from './graph.ts'
+import { OPERATORS, type OperatorName, type OperatorRule } from './operators.ts'
+
+/** Gelu as an operator came with 20; ONNX Runtime 1.30 reads it without conversion. */
+const OPSET = 20
+
+/**
+ * The graph that computes `outputs` from `inputs`, as an ONNX file.
+ * @param inputs all that will be fed, in any order; unused ones are kept
+ * @throws bug when an output needs an input that is not listed; model-corrupt beyond 2 GiB
+ */
+export function emit(
+  name: string,
+  {
+    inputs,
+    outputs,
+  }: { readonly inputs: readonly Input[]; readonly outputs: Readonly<Record<string, Value>> },
+): Uint8Array<ArrayBuffer> {
+  const sorted = sortNodes(Object.values(outputs))
+  const names = nameValues(inputs, sorted)
+  const nameOf = (value: Value | undefined) => (value === undefined ? '' : names(value))
+  const nodes = sorted.nodes.map((node, i) => onnxNode(node, i, nameOf, names))
+  // An output's public name is given by an Identity, which ONNX Runtime removes.
+  const renames = Object.entries(outputs).map(([output, value]) => rename(names(value), output))
+  return writeOnnx({
+    name,
+    opsets: { '': OPSET },
+    nodes: [...nodes, ...renames],
+    initializers: sorted.constants.map(value => onnxTensor(value, names(value))),
+    inputs: inputs.map(({ name: input, dtype, shape }) => ({ name: input, type: dtype, shape })),
+    outputs: Object.entries(outputs).map(([output, { dtype, shape }]) => ({
+      name: output,
+      type: dtype,
+      shape,
+    })),
+  })
+}
+
+interface Sorted {
+  readonly nodes: readonly Node[]
+  readonly constants: readonly Constant[]
+  readonly inputs: readonly Input[]
+}
+
+/** Everything the outputs rest on, nodes after what they use. Iterative: a graph may be deep. */
+function sortNodes(outputs: readonly Value[]): Sorted {
+  const nodes = new Set<Node>()
+  const constants = new Set<Constant>()
+  const inputs = new Set<Input>()
+  const stack: (Value | Node)[] = outputs.toReversed()
+  const seen = new Set<Node>()
+  for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
+    if (!('kind' in next)) nodes.add(next)
+    else if (next.kind === 'constant') constants.add(next)
+    else if (next.kind === 'input') inputs.add(next)
+    else if (!seen.has(next.node)) {
+      seen.add(next.node)
+      stack.push(next.node, ...next.node.inputs.filter(one => one !== undefined).toReversed())
+    }
+  }
+  return { nodes: [...nodes], constants: [...constants], inputs: [...inputs] }
+}
+
+/** Names by identity: inputs keep theirs, constants and results are numbered where needed. */
+function nameValues(inputs: readonly Input[], sorted: Sorted): (value: Value) => string {
+  for (const needed of sorted.inputs) {
+    assert(inputs.includes(needed), `the graph needs the input ${needed.name}, which is not listed`)
+  }
+  const taken = new Set(inputs.map(one => one.name))
+  assert(taken.size === inputs.length, 'two inputs of the graph have one name')
+  const constantNames = new Map<Constant, string>()
+  for (const value of sorted.constants) {
+    let name = value.name
+    for (let i = 2; taken.has(name); i++) name = `${value.name}_${i}`
+    taken.add(name)
+    constantNames.set(value, name)
+  }
+  const nodeNames = new Map(sorted.nodes.map((node, i) => [node, `${node.op}_${i}`]))
+  return value => {
+    if (value.kind === 'input') return value.name
+    if (value.kind === 'constant') return constantNames.get(value) as string
+    return `${nodeNames.get(value.node)}:${value.output}`
+  }
+}
+
+function onnxNode(
+  node: Node,
+  index: number,
+  nameOf: (value: Value | undefined) => string,
+  names: (value: Value) => string,
+): OnnxNode {
+  const outputs = node.outputs.map((type, output) =>
+    names({ kind: 'result', ...type, node, output }),
+  )
+  return {
+    op: node.op,
+    name: `${node.op}_${index}`,
+    inputs: node.inputs.map(nameOf),
+    outputs,
+    attributes: onnxAttributes(node.op, node.attributes),
+  }
+}
+
+function onnxAttributes(op: OperatorName, attributes: Attributes): Record<string, OnnxAttribute> {
+  const { attributes: kinds = {} }: OperatorRule = OPERATORS[op]
+  return Object.fromEntries(
+    Object.entries(attributes).map(([name, value]) => [
+      name,
+      { kind: kinds[name], value } as OnnxAttribute,
+    ]),
+  )
+}
+
+function onnxTensor({ dtype, shape, data }: Constant, name: string): OnnxTensor {
+  return { name, type: dtype, dims: shape, data }
+}
+
+function rename(from: string, to: string): OnnxNode {
+  return { op: 'Identity', name: `output:${to}`, inputs: [from], outputs: [to], attributes: {} }
+}

@@ -1,0 +1,213 @@
+/** Reads and writes safetensors files as bytes. Trusts nothing in them, and knows no model. */
+import { UnderstudyError } from '../errors.ts'
+import { duplicateKey } from './json-keys.ts'
+
+/** Element types of the format and their sizes in bytes. */
+export const SAFETENSORS_BYTES = {
+  F64: 8,
+  F32: 4,
+  F16: 2,
+  BF16: 2,
+  I64: 8,
+  I32: 4,
+  I16: 2,
+  I8: 1,
+  U64: 8,
+  U32: 4,
+  U16: 2,
+  U8: 1,
+  BOOL: 1,
+} as const
+
+export type SafetensorsType = keyof typeof SAFETENSORS_BYTES
+
+export interface SafetensorsTensor {
+  readonly type: SafetensorsType
+  readonly shape: readonly number[]
+  /** A view into the file's bytes, little-endian, row-major. */
+  readonly bytes: Uint8Array
+}
+
+export interface Safetensors {
+  readonly tensors: ReadonlyMap<string, SafetensorsTensor>
+  readonly metadata: Readonly<Record<string, string>>
+}
+
+/** The reference implementation's limit on the header. */
+const MAX_HEADER_BYTES = 100_000_000
+const MAX_RANK = 16
+
+/**
+ * The tensors of a file, as views into `file`: nothing is copied.
+ * @throws model-corrupt when the header lies, tensors overlap, leave gaps or reach past the end
+ */
+export function readSafetensors(file: Uint8Array): Safetensors {
+  const { header, data } = splitFile(file)
+  const entries = Object.entries(parseHeader(header))
+  const tensors = new Map<string, SafetensorsTensor>()
+  let metadata: Record<string, string> = {}
+  const spans: { name: string; begin: number; end: number }[] = []
+  for (const [name, entry] of entries) {
+    if (name === '__metadata__') {
+      metadata = parseMetadata(entry)
+      continue
+    }
+    const { type, shape, begin, end } = parseEntry(name, entry, data.byteLength)
+    spans.push({ name, begin, end })
+    tensors.set(name, { type, shape, bytes: data.subarray(begin, end) })
+  }
+  requireGapless(spans, data.byteLength)
+  return { tensors, metadata }
+}
+
+/**
+ * A tensor as 32-bit floats: a view where it is aligned, else a copy; F16 and BF16 are widened.
+ * @throws model-corrupt for integer tensors
+ */
+export function float32Values(name: string, tensor: SafetensorsTensor): Float32Array {
+  const { bytes, type } = tensor
+  switch (type) {
+    case 'F32': {
+      const aligned = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice()
+      return new Float32Array(aligned.buffer, aligned.byteOffset, aligned.byteLength / 4)
+    }
+    case 'BF16':
+      return widen(bytes, bits => bits << 16)
+    case 'F16':
+      return widen(bytes, halfToFloatBits)
+    default:
+      throw corrupt(`tensor ${name} is ${type}, where floating-point numbers are needed`)
+  }
+}
+
+/** The bytes of a safetensors file with these tensors, in this order. */
+export function writeSafetensors(
+  tensors: ReadonlyMap<string, SafetensorsTensor>,
+  metadata: Readonly<Record<string, string>> = {},
+): Uint8Array<ArrayBuffer> {
+  const header: Record<string, unknown> = {}
+  if (Object.keys(metadata).length > 0) header['__metadata__'] = metadata
+  let end = 0
+  for (const [name, tensor] of tensors) {
+    const begin = end
+    end += tensor.bytes.byteLength
+    header[name] = { dtype: tensor.type, shape: tensor.shape, data_offsets: [begin, end] }
+  }
+  const json = JSON.stringify(header)
+  const unpadded = new TextEncoder().encode(json)
+  // Spaces up to a multiple of 8 keep every view aligned, as the format recommends.
+  const headerBytes = Math.ceil(unpadded.byteLength / 8) * 8
+  const file = new Uint8Array(8 + headerBytes + end).fill(0x20, 8, 8 + headerBytes)
+  new DataView(file.buffer).setBigUint64(0, BigInt(headerBytes), true)
+  file.set(unpadded, 8)
+  let at = 8 + headerBytes
+  for (const tensor of tensors.values()) {
+    file.set(tensor.bytes, at)
+    at += tensor.bytes.byteLength
+  }
+  return file
+}
+
+function splitFile(file: Uint8Array): { header: Uint8Array; data: Uint8Array } {
+  if (file.byteLength < 8) throw corrupt(`the file has ${file.byteLength} bytes, fewer than 8`)
+  const view = new DataView(file.buffer, file.byteOffset, file.byteLength)
+  const length = view.getBigUint64(0, true)
+  if (length > BigInt(MAX_HEADER_BYTES)) throw corrupt(`its header claims ${length} bytes`)
+  if (length > BigInt(file.byteLength - 8)) {
+    throw corrupt(`its header claims ${length} bytes, the file has ${file.byteLength}`)
+  }
+  const end = 8 + Number(length)
+  return { header: file.subarray(8, end), data: file.subarray(end) }
+}
+
+function parseHeader(bytes: Uint8Array): Record<string, unknown> {
+  let text: string
+  let header: unknown
+  try {
+    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+    header = JSON.parse(text)
+  } catch (cause) {
+    throw corrupt('its header is not JSON', cause)
+  }
+  if (!isObject(header)) throw corrupt('its header is not a JSON object')
+  const twice = duplicateKey(text)
+  if (twice !== undefined) throw corrupt(`its header names ${JSON.stringify(twice)} twice`)
+  return header
+}
+
+function parseMetadata(entry: unknown): Record<string, string> {
+  if (!isObject(entry) || Object.values(entry).some(value => typeof value !== 'string')) {
+    throw corrupt('its metadata is not a map of strings')
+  }
+  return entry as Record<string, string>
+}
+
+function parseEntry(name: string, entry: unknown, dataBytes: number) {
+  if (!isObject(entry)) throw corrupt(`tensor ${name} has no description`)
+  const { dtype, shape, data_offsets: offsets } = entry
+  if (typeof dtype !== 'string' || !Object.hasOwn(SAFETENSORS_BYTES, dtype)) {
+    throw corrupt(`tensor ${name} has the unknown type ${JSON.stringify(dtype)}`)
+  }
+  if (!isSizes(shape) || shape.length > MAX_RANK) throw corrupt(`tensor ${name} has no valid shape`)
+  if (!isSizes(offsets) || offsets.length !== 2)
+    throw corrupt(`tensor ${name} has no valid offsets`)
+  const [begin, end] = offsets as [number, number]
+  if (begin > end || end > dataBytes) {
+    throw corrupt(`tensor ${name} claims bytes ${begin} to ${end} of ${dataBytes}`)
+  }
+  const type = dtype as SafetensorsType
+  const bytes = shape.reduce((product, size) => product * size, SAFETENSORS_BYTES[type])
+  if (bytes !== end - begin) {
+    throw corrupt(`tensor ${name} [${shape}] of ${type} needs ${bytes} bytes, has ${end - begin}`)
+  }
+  return { type, shape, begin, end }
+}
+
+/** The format allows neither overlap nor unused bytes: a file cannot hide anything. */
+function requireGapless(spans: { name: string; begin: number; end: number }[], total: number) {
+  spans.sort((a, b) => a.begin - b.begin || a.end - b.end)
+  let at = 0
+  for (const { name, begin, end } of spans) {
+    if (begin !== at) {
+      throw corrupt(
+        `tensor ${name} begins at ${begin}, ${begin < at ? 'inside' : 'after a gap behind'} the one that ends at ${at}`,
+      )
+    }
+    at = end
+  }
+  if (at !== total) throw corrupt(`${total - at} bytes at its end belong to no tensor`)
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function isSizes(value: unknown): value is number[] {
+  return Array.isArray(value) && value.every(size => Number.isSafeInteger(size) && size >= 0)
+}
+
+function widen(bytes: Uint8Array, toFloatBits: (bits: number) => number): Float32Array {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const bits = new Uint32Array(bytes.byteLength / 2)
+  for (let i = 0; i < bits.length; i++) bits[i] = toFloatBits(view.getUint16(i * 2, true))
+  return new Float32Array(bits.buffer)
+}
+
+/** IEEE 754 binary16 to binary32, subnormals included. */
+function halfToFloatBits(half: number): number {
+  const sign = (half & 0x8000) << 16
+  const exponent = (half >> 10) & 0x1f
+  const fraction = half & 0x3ff
+  if (exponent === 0x1f) return sign | 0x7f800000 | (fraction << 13)
+  if (exponent > 0) return sign | ((exponent + 112) << 23) | (fraction << 13)
+  if (fraction === 0) return sign
+  const shift = Math.clz32(fraction) - 21
+  return sign | ((113 - shift) << 23) | (((fraction << shift) & 0x3ff) << 13)
+}
+
+function corrupt(what: string, cause?: unknown): UnderstudyError {
+  return new UnderstudyError('model-corrupt', `This is not a valid safetensors file: ${what}`, {
+    help: 'Fetch the file again; its SHA-256 should match the one published.',
+    cause,
+  })
+}

@@ -1,0 +1,168 @@
+/** ONNX Runtime's sessions in the thread that calls: loads graphs, runs chains of calls. Knows no threads and no model. */
+import type * as Ort from 'onnxruntime-node'
+import { isUnderstudyError, UnderstudyError } from '../errors.ts'
+import type { Feed, RuntimeCall, Tensor } from './types.ts'
+
+/** The version the project is built and measured with; a test compares it with package.json. */
+export const ONNXRUNTIME_VERSION = '1.30.0'
+
+export interface SessionSettings {
+  /** Threads that share one operator. */
+  readonly threads: number
+  /** Whether waiting threads keep their core busy: faster on an idle machine, far slower on a shared one. */
+  readonly spin: boolean
+}
+
+export interface OnnxSessions {
+  /** @throws model-corrupt */
+  load(session: string, model: Uint8Array): Promise<void>
+  unload(session: string): Promise<void>
+  /** Blocks this thread while an operator computes. @throws runtime-failed */
+  run(
+    calls: readonly RuntimeCall[],
+    outputs?: readonly string[],
+  ): Promise<Readonly<Record<string, Tensor>>>
+  close(): Promise<void>
+}
+
+/** @throws runtime-missing when onnxruntime-node cannot be loaded */
+export async function createOnnxSessions(settings: SessionSettings): Promise<OnnxSessions> {
+  const ort = await importOnnxRuntime()
+  const sessions = new Map<string, Promise<Ort.InferenceSession>>()
+  const options = sessionOptions(settings)
+
+  async function unload(name: string): Promise<void> {
+    const session = sessions.get(name)
+    sessions.delete(name)
+    await (await session)?.release()
+  }
+
+  return {
+    async load(name, model) {
+      let session = sessions.get(name)
+      if (session === undefined) {
+        session = create(ort, name, model, options)
+        sessions.set(name, session)
+        session.catch(() => sessions.delete(name))
+      }
+      await session
+    },
+    unload,
+    async run(calls, outputs) {
+      if (calls.length === 0) return {}
+      const results: Ort.InferenceSession.OnnxValueMapType[] = []
+      for (const [i, call] of calls.entries()) {
+        const session = await sessions.get(call.session)
+        if (session === undefined) throw failed(`no graph is loaded as ${call.session}`)
+        const wanted = i === calls.length - 1 ? outputs : neededLater(calls, i)
+        results.push(await runOne(ort, session, call, results, wanted))
+      }
+      return Object.fromEntries(
+        Object.entries(results.at(-1) ?? {}).map(([name, value]) => [name, fromOrt(value)]),
+      )
+    },
+    async close() {
+      await Promise.all([...sessions.keys()].map(unload))
+    },
+  }
+}
+
+/** Loads the native module only when a graph is needed: everything else works without it. */
+async function importOnnxRuntime(): Promise<typeof Ort> {
+  try {
+    return await import('onnxruntime-node')
+  } catch (cause) {
+    throw new UnderstudyError(
+      'runtime-missing',
+      `ONNX Runtime cannot be loaded on ${process.platform}-${process.arch}: ${firstLine(cause)}`,
+      {
+        help: `Run npm install --ignore-scripts onnxruntime-node@${ONNXRUNTIME_VERSION}; it has builds for linux x64 and arm64, darwin arm64, and win32 x64 and arm64.`,
+        cause,
+      },
+    )
+  }
+}
+
+function sessionOptions({ threads, spin }: SessionSettings): Ort.InferenceSession.SessionOptions {
+  return {
+    executionProviders: ['cpu'],
+    intraOpNumThreads: threads,
+    interOpNumThreads: 1,
+    graphOptimizationLevel: 'all',
+    logSeverityLevel: 3,
+    extra: { session: { intra_op: { allow_spinning: spin ? '1' : '0' } } },
+  }
+}
+
+async function create(
+  ort: typeof Ort,
+  name: string,
+  model: Uint8Array,
+  options: Ort.InferenceSession.SessionOptions,
+): Promise<Ort.InferenceSession> {
+  try {
+    return await ort.InferenceSession.create(model, options)
+  } catch (cause) {
+    throw new UnderstudyError(
+      'model-corrupt',
+      `ONNX Runtime refuses the graph ${name}: ${firstLine(cause)}`,
+      { help: 'Remove the model and pull it again, or learn the specialist again.', cause },
+    )
+  }
+}
+
+async function runOne(
+  ort: typeof Ort,
+  session: Ort.InferenceSession,
+  call: RuntimeCall,
+  results: readonly Ort.InferenceSession.OnnxValueMapType[],
+  outputs: readonly string[] | undefined,
+): Promise<Ort.InferenceSession.OnnxValueMapType> {
+  const feeds: Record<string, Ort.OnnxValue> = {}
+  try {
+    for (const [name, feed] of Object.entries(call.feeds)) feeds[name] = toOrt(ort, feed, results)
+    return await (outputs === undefined ? session.run(feeds) : session.run(feeds, outputs))
+  } catch (cause) {
+    if (isUnderstudyError(cause)) throw cause
+    throw failed(`${call.session} cannot run: ${firstLine(cause)}`, cause)
+  }
+}
+
+/** What later calls take from call `index`, so that nothing else is copied out of the runtime. */
+function neededLater(calls: readonly RuntimeCall[], index: number): string[] {
+  const feeds = calls.slice(index + 1).flatMap(call => Object.values(call.feeds))
+  const names = feeds.flatMap(feed =>
+    'fromCall' in feed && feed.fromCall === index ? [feed.output] : [],
+  )
+  return [...new Set(names)]
+}
+
+function toOrt(
+  ort: typeof Ort,
+  feed: Feed,
+  results: readonly Ort.InferenceSession.OnnxValueMapType[],
+): Ort.OnnxValue {
+  if (!('fromCall' in feed)) return new ort.Tensor(feed.type, feed.data, feed.dims)
+  const value = results[feed.fromCall]?.[feed.output]
+  if (value === undefined) throw failed(`call ${feed.fromCall} gave no output ${feed.output}`)
+  return value
+}
+
+function fromOrt(value: Ort.OnnxValue): Tensor {
+  return {
+    type: value.type as Tensor['type'],
+    dims: value.dims,
+    data: value.data as Tensor['data'],
+  }
+}
+
+function failed(what: string, cause?: unknown): UnderstudyError {
+  return new UnderstudyError('runtime-failed', `ONNX Runtime: ${what}`, {
+    help: 'Load the graph first, and feed each input with the type and shape it declares.',
+    cause,
+  })
+}
+
+function firstLine(cause: unknown): string {
+  return (cause instanceof Error ? cause.message : String(cause)).split('\n', 1)[0] as string
+}
