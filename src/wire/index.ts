@@ -1,1 +1,24 @@
+/** Layer 1, portable: other people's JSON. The only folder that knows their field names. */
+export { limitBrokenBy, parseChatRequest } from './chat-request.ts'
+export {
+  answerOf,
+  type CompletionParts,
+  type FinishReason,
+  finishReasonFor,
+  renderChunks,
+  renderCompletion,
+  reportedModel,
+  usageOf,
+} from './chat-response.ts'
+export { type ErrorBody, errorBody, modelsBody } from './errors.ts'
+export { type FoldedStream, foldChunks } from './fold.ts'
+export { isObject, MAX_JSON_DEPTH, nestsDeeperThan, parseJson, tryJson } from './json.ts'
+export {
+  createSseParser,
+  formatSse,
+  formatSseComment,
+  SSE_DONE,
+  type SseEvent,
+  type SseParser,
+} from './sse.ts'
 export type * from './types.ts'
