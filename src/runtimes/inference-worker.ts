@@ -32,7 +32,8 @@ async function perform(
 ): Promise<Readonly<Record<string, Tensor>>> {
   switch (request.kind) {
     case 'load':
-      await onnx.load(request.session, request.model)
+      // A copy that lives only now: ONNX Runtime's binding refuses shared memory.
+      await onnx.load(request.session, new Uint8Array(request.model))
       return {}
     case 'unload':
       await onnx.unload(request.session)

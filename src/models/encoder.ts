@@ -1,0 +1,120 @@
+/** A frozen sentence encoder: tokenizer, graph and runtime put together. Knows no task. */
+import { UnderstudyError } from '../errors.ts'
+import { readSafetensors } from '../formats/index.ts'
+import { sha256 } from '../platform/index.ts'
+import type { InferenceRuntime, Tensor } from '../runtimes/index.ts'
+import { batchByLength, padBatch } from './encoder-batches.ts'
+import { parseEncoderConfig } from './encoder-config.ts'
+import { type EncoderFiles, readEncoderFiles } from './encoder-files.ts'
+import { ENCODER_IDS, ENCODER_MASK, ENCODER_OUTPUT, encoderGraph } from './encoder-graph.ts'
+import { readEncoderWeights } from './encoder-weights.ts'
+import { createTokenizer } from './tokenizer.ts'
+import type { Encoder } from './types.ts'
+
+/** An encoder that can be chained with other graphs in one `InferenceRuntime.run`. */
+export interface EncoderHandle extends Encoder {
+  readonly runtime: InferenceRuntime
+  /** Name of the encoder's graph in `runtime`. */
+  readonly session: string
+  /** Name of the graph's output, float32 `[batch, dimension]`. */
+  readonly output: string
+  /** What to feed for these texts, in their order, padded to the longest. Meant for one or a few. */
+  feeds(texts: readonly string[]): Readonly<Record<string, Tensor>>
+}
+
+export interface EncoderOptions {
+  /** Catalog name, or any other. */
+  readonly name: string
+  /** A folder in the layout of sentence-transformers, or its files. */
+  readonly source: string | EncoderFiles
+  /** Stays open when the encoder is closed. */
+  readonly runtime: InferenceRuntime
+  /** The weights' SHA-256 where it is known already; saves hashing them. */
+  readonly weightsHash?: string
+}
+
+/** Tokens of one batch, padding included: measured, see docs/log.md. */
+const TOKEN_BUDGET = 2048
+const MAX_BATCH = 64
+/** Texts tokenised before the event loop gets a turn. */
+const TOKENISE_CHUNK = 64
+
+/** @throws model-corrupt, model-unavailable, runtime-missing */
+export async function createEncoder(options: EncoderOptions): Promise<EncoderHandle> {
+  const { name, source, runtime } = options
+  const files = typeof source === 'string' ? await readEncoderFiles(source) : source
+  const config = parseEncoderConfig(files)
+  const weightsHash = options.weightsHash ?? sha256(files.weights)
+  const session = `encoder/${name}/${weightsHash}`
+  const { maxTokens, hiddenSize: dimension } = config
+  const tokenizer = createTokenizer({
+    tokenizer: files.tokenizer,
+    config: files.tokenizerConfig,
+    maxTokens,
+  })
+  const weights = readEncoderWeights(readSafetensors(files.weights), config)
+  await runtime.load(session, encoderGraph(config, weights))
+
+  function pad(sequences: readonly (readonly number[])[]): Record<string, Tensor> {
+    const { ids, mask } = padBatch(sequences, tokenizer.padId)
+    return { [ENCODER_IDS]: ids, [ENCODER_MASK]: mask }
+  }
+
+  return {
+    name,
+    weightsHash,
+    dimension,
+    runtime,
+    session,
+    output: ENCODER_OUTPUT,
+    feeds: texts => pad(texts.map(tokenizer.encode)),
+    async embed(texts, { signal, onProgress } = {}) {
+      const sequences = await tokenise(texts, tokenizer.encode, signal)
+      const embeddings = new Float32Array(texts.length * dimension)
+      let doneCount = 0
+      const budget = { tokenBudget: TOKEN_BUDGET, maxBatch: MAX_BATCH }
+      for (const rows of batchByLength(
+        sequences.map(one => one.length),
+        budget,
+      )) {
+        const feeds = pad(rows.map(row => sequences[row] as number[]))
+        const outputs = await runtime.run([{ session, feeds }], signal ? { signal } : {})
+        scatterRows(outputs[ENCODER_OUTPUT], rows, dimension, embeddings)
+        doneCount += rows.length
+        onProgress?.(doneCount)
+      }
+      return embeddings
+    },
+    close: () => runtime.unload(session),
+  }
+}
+
+/** Tokenises in chunks: ten thousand texts take seconds, and the event loop must not wait for them. */
+async function tokenise(
+  texts: readonly string[],
+  encode: (text: string) => number[],
+  signal: AbortSignal | undefined,
+): Promise<number[][]> {
+  const sequences: number[][] = []
+  for (let at = 0; at < texts.length; at += TOKENISE_CHUNK) {
+    if (signal?.aborted) throw new UnderstudyError('cancelled', 'Embedding was cancelled')
+    for (const text of texts.slice(at, at + TOKENISE_CHUNK)) sequences.push(encode(text))
+    if (at + TOKENISE_CHUNK < texts.length) await new Promise(resolve => setImmediate(resolve))
+  }
+  return sequences
+}
+
+function scatterRows(
+  from: Tensor | undefined,
+  rows: readonly number[],
+  dimension: number,
+  to: Float32Array,
+): void {
+  if (from?.type !== 'float32' || from.data.length !== rows.length * dimension) {
+    throw new UnderstudyError('runtime-failed', 'The encoder gave no embedding of the right size')
+  }
+  const values = from.data as Float32Array
+  rows.forEach((row, i) => {
+    to.set(values.subarray(i * dimension, (i + 1) * dimension), row * dimension)
+  })
+}
