@@ -13,6 +13,14 @@ export {
 export { type ErrorBody, errorBody, modelsBody } from './errors.ts'
 export { type FoldedStream, foldChunks } from './fold.ts'
 export { isObject, MAX_JSON_DEPTH, nestsDeeperThan, parseJson, tryJson } from './json.ts'
+export type { HalfEntry, ParsedLine } from './logs/entry.ts'
+export {
+  detectLogFormat,
+  isLogFormat,
+  LOG_FORMATS,
+  type LogFormat,
+  parseLogLine,
+} from './logs/formats.ts'
 export {
   createSseParser,
   formatSse,
