@@ -2,3 +2,10 @@
 
 export { builtModule } from './entry.ts'
 export { sha256, sha256File, writeFileAtomic } from './files.ts'
+export {
+  currentProcess,
+  isProcessIdentity,
+  type Liveness,
+  type ProcessIdentity,
+  processLiveness,
+} from './process-identity.ts'
