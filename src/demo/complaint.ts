@@ -7,7 +7,8 @@ import { dress, LISTS } from './phrases.ts'
 import { mistype } from './typos.ts'
 
 const COMPLAINT_RATE = 0.14
-const BORDERLINE_RATE = 0.05
+const BORDERLINE_RATE = 0.025
+const CONTENT_RATE = 0.06
 
 const GRIEVANCES = [
   'I {want|wish} to {make|lodge|file} a {formal|} complaint about {how I was treated|your service|the {city} branch}',
@@ -45,12 +46,13 @@ const CONTENT = [
 export function composeComplaint(rng: Rng): Message {
   const concern = expand(rng.pick(drawIntent(rng).templates), LISTS, rng)
   const draw = rng.next()
-  if (draw < COMPLAINT_RATE) return finish([concern, rng.pick(GRIEVANCES)], 'yes', [], rng)
+  if (draw < COMPLAINT_RATE) return finish([concern, grieve(rng)], 'yes', [], rng)
   if (draw < COMPLAINT_RATE + BORDERLINE_RATE) {
     const truth = rng.next() < 0.3 ? 'yes' : 'no'
     return finish([concern, rng.pick(MILD)], truth, [truth === 'yes' ? 'no' : 'yes'], rng)
   }
-  if (draw < 0.3) return finish([concern, rng.pick(CONTENT)], 'no', [], rng)
+  if (draw < COMPLAINT_RATE + BORDERLINE_RATE + CONTENT_RATE)
+    return finish([concern, rng.pick(CONTENT)], 'no', [], rng)
   return { text: mistype(dress(concern, rng), rng), truth: 'no', rivals: [] }
 }
 
@@ -62,6 +64,13 @@ function finish(
 ): Message {
   const said = expand(feeling, LISTS, rng)
   const draw = rng.next()
-  const core = draw < 0.25 ? said : draw < 0.65 ? `${concern}. ${said}` : `${said}. ${concern}`
+  const core = draw < 0.4 ? said : draw < 0.7 ? `${concern}. ${said}` : `${said}. ${concern}`
   return { text: mistype(dress(core, rng, { asideRate: 0.12 }), rng), truth, rivals }
+}
+
+/** One grievance or, from the angrier half, two. */
+function grieve(rng: Rng): string {
+  const one = rng.pick(GRIEVANCES)
+  const two = rng.pick(GRIEVANCES)
+  return rng.next() < 0.5 || one === two ? one : `${one}. ${two}`
 }

@@ -7,9 +7,9 @@ import { dress, LISTS } from './phrases.ts'
 import { mistype } from './typos.ts'
 
 const WEIGHTS = zipfWeights(INTENTS.length, 0.75)
-const FOREIGN_RATE = 0.045
-const SHARED_RATE = 0.05
-const SECOND_CONCERN_RATE = 0.07
+const FOREIGN_RATE = 0.03
+const SHARED_RATE = 0.032
+const SECOND_CONCERN_RATE = 0.035
 
 /** An intent as often as customers have it. */
 export function drawIntent(rng: Rng): Intent {
@@ -40,11 +40,11 @@ export function composeIntentMessage(rng: Rng): Message {
 
 const LINKS = ['Also,', 'And', 'PS:', 'One more thing:', 'By the way,', 'Apart from that']
 
-/** The first concern is the one meant; four times in five it also comes first. */
+/** The first concern is the one meant; nine times in ten it also comes first. */
 function withSecondConcern(intent: Intent, core: string, rng: Rng): Message {
   const second = drawIntent(rng)
   const other = expand(rng.pick(second.templates), LISTS, rng)
-  const [first, last] = rng.next() < 0.8 ? [core, other] : [other, core]
+  const [first, last] = rng.next() < 0.9 ? [core, other] : [other, core]
   const text = dress(`${first}. ${rng.pick(LINKS)} ${last}`, rng, { asideRate: 0.05 })
   return {
     text: mistype(text, rng),
@@ -171,7 +171,7 @@ export function composeMail(rng: Rng): Message {
 }
 
 function customerConcern(rng: Rng): { queue: Queue; core: string; rivals: readonly string[] } {
-  if (rng.next() < 0.06) {
+  if (rng.next() < SHARED_RATE) {
     const shared = rng.pick(SHARED_PHRASES)
     const core = expand(rng.pick(shared.templates), LISTS, rng)
     const [a, b] = shared.labels.map(queueOf) as [Queue, Queue]
@@ -179,7 +179,7 @@ function customerConcern(rng: Rng): { queue: Queue; core: string; rivals: readon
     return { queue, core, rivals: a === b ? [] : [queue === a ? b : a] }
   }
   const intent = drawIntent(rng)
-  const foreign = rng.next() < 0.04
+  const foreign = rng.next() < FOREIGN_RATE
   const core = expand(rng.pick(foreign ? intent.foreign : intent.templates), LISTS, rng)
   return { queue: intent.queue, core, rivals: [] }
 }

@@ -120,17 +120,33 @@ export function composeChat(rng: Rng): Message {
       rivals: [],
     }
   }
-  const isBorderline = draw < 0.13 && borderline.length > 0
-  const cue = expand(rng.pick(isBorderline ? borderline : clear), LISTS, rng)
+  const isBorderline = draw < 0.085 && borderline.length > 0
+  const say = (): string => expand(rng.pick(isBorderline ? borderline : clear), LISTS, rng)
   const higher = URGENCIES[level + 1] as Urgency
-  const truth = isBorderline && rng.next() < 0.4 ? higher : urgency
-  const intent = drawIntent(rng)
-  const concern = expand(rng.pick(intent.templates), LISTS, rng)
-  const parts = rng.next() < 0.6 ? [concern, cue] : [cue, concern]
-  const text = rng.next() < 0.12 ? cue : parts.join(rng.pick(['. ', ', ', ' - ', '! ', '... ']))
+  const truth = isBorderline && rng.next() < 0.35 ? higher : urgency
+  const concern = expand(rng.pick(drawIntent(rng).templates), LISTS, rng)
+  const text = arrange([say(), say()], concern, rng)
   return {
     text: mistype(dress(text, rng, { asideRate: 0.12 }), rng),
     truth,
     rivals: isBorderline ? [truth === urgency ? higher : urgency] : [],
   }
+}
+
+/** One cue or two, with the concern before, between or after them, or left out. */
+function arrange(cues: readonly [string, string], concern: string, rng: Rng): string {
+  const [first, second] = cues
+  const other = second === first ? [] : [second]
+  const draw = rng.next()
+  const parts =
+    draw < 0.36
+      ? [first, ...other]
+      : draw < 0.52
+        ? [first]
+        : draw < 0.58
+          ? [concern, first]
+          : draw < 0.64
+            ? [first, concern]
+            : [first, concern, ...other]
+  return parts.join(rng.pick(['. ', ', ', ' - ', '! ', '... ']))
 }
