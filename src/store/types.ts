@@ -74,18 +74,35 @@ export interface Cursor {
   readonly hash: string
 }
 
-/** Everything one batch of ledger records adds to the projection; applied in one transaction together with its cursor. */
-export interface ProjectionBatch {
-  readonly cursors: readonly Cursor[]
-  readonly traces: readonly TraceRow[]
-  readonly tasks: readonly TaskRow[]
-  readonly splits: readonly SplitPayload[]
-  readonly specialists: readonly (SpecialistPayload & { readonly time: string })[]
-  readonly certificates: readonly CertificateRow[]
-  readonly transitions: readonly (TransitionPayload & { readonly time: string })[]
-  /** Trace ids whose payload was erased. */
-  readonly erasedTraces: readonly string[]
+/** A step of a cursor. It is taken only where it continues what is there, so that nothing is ever skipped. */
+export interface CursorStep extends Cursor {
+  /** First record of the batch; the batch covers everything up to `seq`. */
+  readonly fromSeq: number
 }
+
+/** Where in the ledger something was said, as text that sorts: of two claims about one thing the earlier holds. */
+export interface Placed {
+  readonly place: string
+}
+
+/**
+ * Everything one batch of ledger records adds to the projection; applied in one transaction together with its cursor.
+ * The outcome does not depend on the order in which batches of different writers are applied.
+ */
+export interface ProjectionBatch {
+  readonly cursors: readonly CursorStep[]
+  readonly traces: readonly TraceRow[]
+  readonly tasks: readonly (TaskRow & Placed)[]
+  readonly splits: readonly (SplitPayload & Placed)[]
+  readonly specialists: readonly (SpecialistPayload & { readonly time: string } & Placed)[]
+  readonly certificates: readonly (CertificateRow & Placed)[]
+  readonly transitions: readonly (TransitionPayload & { readonly time: string } & Placed)[]
+  /** Traces whose payload was erased, with the SHA-256 of their identity. */
+  readonly erasedTraces: readonly { readonly id: string; readonly identityHash: string | null }[]
+}
+
+/** What `knownIdentities` says of a trace that was erased: known, to be skipped, content gone. */
+export const ERASED_CONTENT = 'erased'
 
 export interface TaskCount {
   readonly task: TaskRow
@@ -98,7 +115,7 @@ export interface Store {
   /** Applies a batch; replaying one that was applied changes nothing. */
   apply(batch: ProjectionBatch): Promise<void>
   cursors(): Promise<readonly Cursor[]>
-  /** identity → content hash, for those known. */
+  /** identity → content hash, for those known; `ERASED_CONTENT` where the trace was erased. */
   knownIdentities(identities: readonly string[]): Promise<ReadonlyMap<string, string>>
   trace(id: string): Promise<TraceRow | null>
   /** Traces of a task in order of time then id, in pages, for streaming reads. */

@@ -1,0 +1,45 @@
+/** What the store needs of a database, whichever it is. Knows no tables. */
+import { isUnderstudyError, UnderstudyError } from '../errors.ts'
+
+/** Everything that a statement may carry, so that it crosses process borders unchanged. */
+export type Value = string | number | boolean | null
+
+export type Row = Readonly<Record<string, unknown>>
+
+export interface Queryable {
+  /** Runs one statement; `$1` … stand for the values. @throws store-unavailable */
+  query(sql: string, values?: readonly Value[]): Promise<readonly Row[]>
+}
+
+export interface Database extends Queryable {
+  /**
+   * Runs `work` in one transaction: committed when it resolves, rolled back when it throws. Nothing else runs on its
+   * connection meanwhile.
+   * @throws store-unavailable, and whatever `work` throws
+   */
+  transaction<T>(work: (tx: Queryable) => Promise<T>): Promise<T>
+  close(): Promise<void>
+}
+
+/** A driver's error as ours. `details.sqlState` tells bad data (class 22) from a database that is away. */
+export function storeUnavailable(cause: unknown): UnderstudyError {
+  if (isUnderstudyError(cause)) return cause
+  const { message, code } = (cause ?? {}) as { message?: unknown; code?: unknown }
+  const sqlState = typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) ? code : null
+  const text = String(message || code || cause)
+  return new UnderstudyError('store-unavailable', `the database did not do its work: ${text}`, {
+    help: 'Check that the database runs and can be reached; recording goes on meanwhile.',
+    details: { sqlState },
+    cause,
+  })
+}
+
+/** Rejects when nothing came in time; what is late is ignored. */
+export function withTimeout<T>(work: Promise<T>, timeoutMs: number, what: string): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    const error = new Error(`${what} took longer than ${timeoutMs} ms`)
+    timer = setTimeout(() => reject(storeUnavailable(error)), timeoutMs)
+  })
+  return Promise.race([work, late]).finally(() => clearTimeout(timer))
+}
