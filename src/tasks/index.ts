@@ -8,6 +8,7 @@ export {
 } from './closed-set.ts'
 export { dress } from './coat.ts'
 export { CHAT_ENDPOINT, describeTrace } from './describe.ts'
+export { linkNearDuplicates, SAME_GROUP_SIMILARITY } from './groups.ts'
 export {
   candidateTasks,
   declaredTask,
@@ -19,3 +20,4 @@ export {
   type TaskKey,
 } from './key.ts'
 export type { OutputKind } from './output-kind.ts'
+export { CERTIFICATION_SHARE, type Split, type SplitOptions, splitInputs } from './split.ts'
