@@ -1,1 +1,25 @@
-export {}
+export {
+  type Agreement,
+  type Confusion,
+  type CostWindow,
+  type Difference,
+  type Estimate,
+  type ImportSummary,
+  type Latency,
+  type LearnReport,
+  type LeftAlone,
+  REPORT_RISKS,
+  type ReportSettings,
+  type SpecialistSummary,
+  type TaskCharts,
+  type TaskCost,
+  type TaskReport,
+  type TaskSummary,
+  type TokenPrice,
+} from './report.ts'
+export {
+  buildReport,
+  buildTaskReport,
+  type EvaluatedInput,
+  type TaskEvidence,
+} from './report-build.ts'
