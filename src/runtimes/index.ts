@@ -1,3 +1,19 @@
+export { type LlamaEngineOptions, openLlamaEngine } from './llama.ts'
+export type { GenerationEvent, TextEngine } from './llama-engine.ts'
+export {
+  ensureLlamaRuntime,
+  inspectLlamaRuntime,
+  type LlamaInstallOptions,
+  type LlamaInstallProgress,
+  type LlamaState,
+  llamaRuntimeDir,
+  removeLlamaRuntime,
+} from './llama-install.ts'
+export { LLAMA_VERSION } from './llama-platform.ts'
+export { createLocalLead, type LocalLeadOptions } from './local-lead.ts'
+export { type OpenLocalLeadOptions, openLocalLead } from './local-lead-open.ts'
 export { ONNXRUNTIME_VERSION, type SessionSettings } from './onnx-sessions.ts'
 export { openInProcessRuntime, openRuntimePool, type PoolOptions } from './onnxruntime.ts'
+export { openRemoteLead, type RemoteLeadOptions } from './remote-lead.ts'
+export { openReplayLead, type ReplayLeadOptions } from './replay-lead.ts'
 export type * from './types.ts'

@@ -1,6 +1,7 @@
 /** Chat-completions answers: read from a lead's body, or written as the lead would have. Knows nothing of HTTP. */
 import { isObject } from './json.ts'
 import type { Answer, AnswerOrReason, ChatRequest, NoAnswerReason, Usage } from './types.ts'
+import { unfoldCompletion } from './unfold.ts'
 
 type Json = Readonly<Record<string, unknown>>
 
@@ -141,34 +142,6 @@ export function renderCompletion(parts: CompletionParts): Json {
 }
 
 /** The same answer as the chunks of a stream, without the closing `[DONE]`. */
-export function* renderChunks(parts: CompletionParts, includeUsage: boolean): Iterable<Json> {
-  const { id, created, model, answer, usage, finishReason = 'stop', systemFingerprint } = parts
-  const chunk = (choices: readonly unknown[], used: Json | null): Json => ({
-    id,
-    object: 'chat.completion.chunk',
-    created,
-    model,
-    service_tier: 'default',
-    system_fingerprint: systemFingerprint ?? null,
-    choices,
-    ...(includeUsage ? { usage: used } : {}),
-  })
-  const piece = (delta: Json, finish: FinishReason | null = null): Json =>
-    chunk([{ index: 0, delta, logprobs: null, finish_reason: finish }], null)
-
-  for (const delta of deltasOf(id, answer)) yield piece(delta)
-  yield piece({}, finishReason)
-  if (includeUsage) yield chunk([], usageBody(usage))
-}
-
-function deltasOf(id: string, answer: Answer): readonly Json[] {
-  if (answer.kind === 'text') {
-    return [{ role: 'assistant', content: '', refusal: null }, { content: answer.text }]
-  }
-  const call = toolCall(id, answer)
-  const opened = { index: 0, ...call, function: { name: answer.name, arguments: '' } }
-  return [
-    { role: 'assistant', content: null, tool_calls: [opened], refusal: null },
-    { tool_calls: [{ index: 0, function: { arguments: answer.argumentsText } }] },
-  ]
+export function renderChunks(parts: CompletionParts, includeUsage: boolean): Iterable<Json> {
+  return unfoldCompletion(renderCompletion(parts), { includeUsage })
 }

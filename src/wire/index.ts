@@ -13,6 +13,20 @@ export {
 export { type ErrorBody, errorBody, modelsBody } from './errors.ts'
 export { type FoldedStream, foldChunks } from './fold.ts'
 export { isObject, MAX_JSON_DEPTH, nestsDeeperThan, parseJson, tryJson } from './json.ts'
+export {
+  type LocalChat,
+  type LocalGeneration,
+  type LocalMessage,
+  parseLocalChat,
+} from './local-request.ts'
+export {
+  contextLengthBody,
+  createLocalChunks,
+  type LocalChunks,
+  type LocalFinish,
+  type LocalHead,
+  renderLocalCompletion,
+} from './local-response.ts'
 export type { HalfEntry, ParsedLine } from './logs/entry.ts'
 export {
   detectLogFormat,
@@ -30,3 +44,4 @@ export {
   type SseParser,
 } from './sse.ts'
 export type * from './types.ts'
+export { type UnfoldOptions, unfoldCompletion } from './unfold.ts'

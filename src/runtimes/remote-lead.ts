@@ -1,0 +1,127 @@
+/** A lead behind any OpenAI-compatible API. Moves bytes; knows nothing of what they say. */
+import { Agent, type Dispatcher, request as send } from 'undici'
+import { UnderstudyError } from '../errors.ts'
+import { endToEndHeaders } from './http-headers.ts'
+import type { Lead, LeadRequest, LeadResponse } from './types.ts'
+
+export interface RemoteLeadOptions {
+  /** Base address, with or without the closing `/v1`. */
+  readonly url: string
+  /** The lead's key; without one, the caller's own Authorization goes to the lead. */
+  readonly key?: string | null
+  readonly connectTimeoutMs?: number
+  /** Longest wait for the head of a response: a plain completion is all thought before it. */
+  readonly headersTimeoutMs?: number
+  /** Longest silence within a response's body. */
+  readonly bodyTimeoutMs?: number
+  /** Connections kept to the lead at once. */
+  readonly connectionCount?: number
+}
+
+/**
+ * Opens a lead by its address. Connections are pooled; nothing is retried, since a completion asked twice is paid twice.
+ * Bodies pass through as they come, compressed or not; `set-cookie` stays here (a gateway's callers share one session).
+ * @throws usage-invalid when the address is no http(s) URL, or holds credentials
+ */
+export function openRemoteLead({
+  url,
+  key = null,
+  connectTimeoutMs = 5_000,
+  headersTimeoutMs = 600_000,
+  bodyTimeoutMs = 300_000,
+  connectionCount = 256,
+}: RemoteLeadOptions): Lead {
+  const base = baseOf(url)
+  const agent = new Agent({
+    connections: connectionCount,
+    pipelining: 1,
+    headersTimeout: headersTimeoutMs,
+    bodyTimeout: bodyTimeoutMs,
+    connect: { timeout: connectTimeoutMs },
+  })
+  const authorization = key === null ? {} : { authorization: `Bearer ${key}` }
+  return {
+    name: `${base}/v1`,
+    async send({ method, path, headers, body, signal }: LeadRequest): Promise<LeadResponse> {
+      try {
+        const response = await send(`${base}${path}`, {
+          dispatcher: agent,
+          method: method as Dispatcher.HttpMethod,
+          headers: { ...endToEndHeaders(headers), ...authorization },
+          body,
+          signal,
+        })
+        return {
+          status: response.statusCode,
+          headers: flatHeaders(response.headers),
+          body: translated(response.body, base),
+        }
+      } catch (error) {
+        throw upstreamError(error, base)
+      }
+    },
+    close: () => agent.destroy(),
+  }
+}
+
+function baseOf(url: string): string {
+  const parsed = URL.canParse(url) ? new URL(url) : null
+  if (parsed === null || (parsed.protocol !== 'http:' && parsed.protocol !== 'https:')) {
+    throw new UnderstudyError('usage-invalid', `The lead's address '${url}' is no http(s) URL.`, {
+      help: 'Give one such as https://api.openai.com/v1.',
+    })
+  }
+  if (parsed.username !== '' || parsed.password !== '') {
+    throw new UnderstudyError('usage-invalid', "The lead's address holds credentials.", {
+      help: 'Put the key into UNDERSTUDY_LEAD_KEY instead.',
+    })
+  }
+  return parsed.origin + parsed.pathname.replace(/\/+$/u, '').replace(/\/v1$/u, '')
+}
+
+function flatHeaders(headers: Readonly<Record<string, string | string[] | undefined>>) {
+  const flat: Record<string, string> = {}
+  for (const [name, value] of Object.entries(headers)) {
+    if (value === undefined || name === 'set-cookie') continue
+    flat[name] = Array.isArray(value) ? value.join(', ') : value
+  }
+  const length = flat['content-length']
+  const endToEnd = endToEndHeaders(flat)
+  return length === undefined ? endToEnd : { ...endToEnd, 'content-length': length }
+}
+
+async function* translated(
+  body: AsyncIterable<Uint8Array>,
+  base: string,
+): AsyncGenerator<Uint8Array> {
+  try {
+    yield* body
+  } catch (error) {
+    throw upstreamError(error, base)
+  }
+}
+
+const TIMEOUTS: ReadonlySet<string> = new Set([
+  'UND_ERR_CONNECT_TIMEOUT',
+  'UND_ERR_HEADERS_TIMEOUT',
+  'UND_ERR_BODY_TIMEOUT',
+])
+
+function upstreamError(cause: unknown, base: string): UnderstudyError {
+  const { name = '', code = '' } = cause as { name?: string; code?: string }
+  if (name === 'AbortError' || code === 'UND_ERR_ABORTED') {
+    return new UnderstudyError('cancelled', 'The request to the lead was cancelled.', { cause })
+  }
+  if (TIMEOUTS.has(code)) {
+    return new UnderstudyError('upstream-timeout', `The lead at ${base} did not answer in time.`, {
+      help: 'Try again later, or raise the timeout of the lead.',
+      details: { code },
+      cause,
+    })
+  }
+  return new UnderstudyError('upstream-unavailable', `The lead at ${base} cannot be reached.`, {
+    help: `Check that it runs and that the address is right${code === '' ? '' : ` (${code})`}.`,
+    details: { code },
+    cause,
+  })
+}
