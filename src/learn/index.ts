@@ -1,4 +1,12 @@
 export {
+  type FileReport,
+  type ImportOptions,
+  type ImportProgress,
+  type ImportReport,
+  type ImportTarget,
+  importFiles,
+} from './import.ts'
+export {
   type Agreement,
   type Confusion,
   type CostWindow,

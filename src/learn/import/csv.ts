@@ -1,0 +1,91 @@
+/** Reads CSV with a header line as records. Knows the column names only as text. */
+import { Readable } from 'node:stream'
+import { type CsvError, parse } from 'csv-parse'
+import type { SourceItem } from './source.ts'
+
+const ROWS_AT_ONCE = 500
+const DELIMITERS = [',', ';', '\t']
+
+interface CsvRow {
+  readonly record: Readonly<Record<string, string>>
+  readonly info: { readonly lines: number }
+}
+
+/** Rows as objects by column name; a row that cannot be read comes as its reason. */
+export async function* readCsv(
+  bytes: AsyncIterable<Uint8Array>,
+  { maxBytes }: { maxBytes: number },
+): AsyncGenerator<readonly SourceItem[]> {
+  const chunks = bytes[Symbol.asyncIterator]()
+  const first = await chunks.next()
+  if (first.done === true) return
+  const skipped: SourceItem[] = []
+  const parser = csvParser(delimiterOf(first.value), maxBytes, error =>
+    skipped.push({ line: lineOf(error), reason: reasonOf(error) }),
+  )
+  const source = Readable.from(prepend(first.value, chunks), { objectMode: false })
+  source.on('error', error => parser.destroy(error))
+  source.pipe(parser)
+  let rows: SourceItem[] = []
+  try {
+    for await (const { record, info } of parser as AsyncIterable<CsvRow>) {
+      const text = JSON.stringify(record)
+      rows.push({ line: info.lines, text, value: record, offset: 0, byteLength: text.length })
+      if (rows.length < ROWS_AT_ONCE) continue
+      yield [...rows, ...skipped.splice(0)]
+      rows = []
+    }
+  } catch (error) {
+    // A quote that never closes, or a record beyond all bounds: what came before is still good.
+    if (!isCsvError(error)) throw error
+    skipped.push({ line: lineOf(error), reason: reasonOf(error) })
+  } finally {
+    source.destroy()
+  }
+  yield [...rows, ...skipped]
+}
+
+function csvParser(delimiter: string, maxBytes: number, onError: (error: CsvError) => void) {
+  return parse({
+    bom: true,
+    columns: (header: string[]) => header.map(name => name.trim()),
+    delimiter,
+    info: true,
+    // Both, since files that went through several hands mix them.
+    record_delimiter: ['\r\n', '\n'],
+    max_record_size: maxBytes,
+    skip_empty_lines: true,
+    skip_records_with_error: true,
+    on_skip: error => {
+      if (error !== undefined) onError(error)
+      return undefined
+    },
+  })
+}
+
+/** The candidate that the header line has most of: spreadsheets write `;` or tabs where the comma is decimal. */
+function delimiterOf(head: Uint8Array): string {
+  const header = Buffer.from(head).toString('utf8').split(/\r?\n/, 1)[0] ?? ''
+  const counts = DELIMITERS.map(delimiter => header.split(delimiter).length)
+  return DELIMITERS[counts.indexOf(Math.max(...counts))] as string
+}
+
+async function* prepend(
+  first: Uint8Array,
+  rest: AsyncIterator<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  yield first
+  for (let next = await rest.next(); next.done !== true; next = await rest.next()) yield next.value
+}
+
+function isCsvError(error: unknown): error is CsvError {
+  return error instanceof Error && String((error as { code?: unknown }).code).startsWith('CSV_')
+}
+
+function lineOf(error: CsvError): number {
+  return typeof error.lines === 'number' ? error.lines : 0
+}
+
+function reasonOf(error: CsvError): string {
+  return `not readable as CSV: ${error.message}`
+}
