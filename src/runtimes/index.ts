@@ -1,3 +1,4 @@
+export { type HttpFile, openHttpFile } from './http-file.ts'
 export { type LlamaEngineOptions, openLlamaEngine } from './llama.ts'
 export type { GenerationEvent, TextEngine } from './llama-engine.ts'
 export {
