@@ -1,3 +1,4 @@
+export { createClosedSetLearner, loadClosedSetSpecialist } from './closed-set-learner.ts'
 export {
   type FileReport,
   type ImportOptions,

@@ -1,3 +1,39 @@
+export {
+  CATALOG,
+  type CatalogEntry,
+  type CatalogFile,
+  catalogEntry,
+  type ModelSource,
+} from './catalog.ts'
+export {
+  type Classifier,
+  type ClassifierParts,
+  loadClassifier,
+  type Neighbour,
+  type PredictionDetails,
+  type Predictions,
+} from './classifier.ts'
+export { type ClassifierManifest, parseClassifierManifest } from './classifier-manifest.ts'
+export {
+  type Combiner,
+  confidenceFeatures,
+  decideVerdict,
+  type Opinion,
+  pool,
+  topTwo,
+  type Verdict,
+} from './combiner.ts'
+export {
+  type DownloadProgress,
+  type EnsureOptions,
+  ensureModel,
+  type LocalModel,
+  listModels,
+  type ModelListing,
+  type ModelOptions,
+  modelsFolder,
+  removeModel,
+} from './download.ts'
 export { createEncoder, type EncoderHandle, type EncoderOptions } from './encoder.ts'
 export { type EncoderFiles, readEncoderFiles } from './encoder-files.ts'
 export {
@@ -10,5 +46,6 @@ export {
   toLogProbabilities,
 } from './reflex.ts'
 export { type HashedFeatures, hashFeatures, weighFeatures } from './reflex-features.ts'
+export { REFLEX_SIGNAL_COUNT, reflexOpinion } from './reflex-part.ts'
 export { createTokenizer, type Tokenizer, type TokenizerOptions } from './tokenizer.ts'
 export type * from './types.ts'

@@ -1,0 +1,67 @@
+/** What a classifier's manifest says, and its reading with every value checked. Knows no weights. */
+import { z } from 'zod'
+import { UnderstudyError } from '../errors.ts'
+import type { Combiner } from './combiner.ts'
+
+const finite = z.number().refine(Number.isFinite)
+const blob = z.string().regex(/^[0-9a-f]{64}$/)
+const classCount = z.int().min(1).max(100_000)
+
+const manifestSchema = z.object({
+  format: z.literal('understudy-classifier'),
+  version: z.literal(1),
+  name: z.enum(['reflex', 'encoder']),
+  classCount,
+  reflex: z.object({ bits: z.int().min(1).max(24), blob }),
+  encoder: z
+    .object({
+      name: z.string(),
+      weightsHash: blob,
+      dimension: z.int().min(1).max(65_536),
+      landmarkCount: z.int().min(1).max(1_000_000),
+      /** exp(−gamma · squared distance) is the similarity of two unit vectors. */
+      gamma: finite.positive(),
+      /** Kernel scores times this are logits. */
+      sharpness: finite.positive(),
+      headBlob: blob,
+      neighbourCount: z.int().min(1).max(10_000_000),
+      neighboursBlob: blob,
+    })
+    .nullable(),
+  combiner: z.object({
+    poolWeights: z.array(finite.nonnegative()).min(1).max(8),
+    means: z.array(finite).max(256),
+    deviations: z.array(finite.positive()).max(256),
+    coefficients: z.array(finite).max(256),
+    intercept: finite,
+  }),
+})
+
+/** A classifier as JSON: sizes, numbers of the combiner, and the SHA-256 of each blob. */
+export type ClassifierManifest = z.infer<typeof manifestSchema>
+
+/** Sizes and names of the encoder's part. */
+export type EncoderPartManifest = NonNullable<ClassifierManifest['encoder']>
+
+/** @throws model-corrupt */
+export function parseClassifierManifest(value: unknown): ClassifierManifest {
+  const parsed = manifestSchema.safeParse(value)
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0]
+    throw corruptManifest(`${issue?.path.join('.') || 'it'}: ${issue?.message ?? 'is invalid'}`)
+  }
+  checkCombiner(parsed.data.combiner)
+  return parsed.data
+}
+
+function checkCombiner({ means, deviations, coefficients }: Combiner): void {
+  if (means.length !== coefficients.length || deviations.length !== coefficients.length) {
+    throw corruptManifest('the combiner has unequal numbers of means, deviations and coefficients')
+  }
+}
+
+function corruptManifest(what: string): UnderstudyError {
+  return new UnderstudyError('model-corrupt', `The classifier's manifest is damaged: ${what}`, {
+    help: 'Learn the task again.',
+  })
+}
