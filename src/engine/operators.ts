@@ -288,7 +288,7 @@ function elementwise(attributes: NonNullable<OperatorRule['attributes']> = {}): 
     inputs: [1, 1],
     attributes,
     infer: ([x], given) => {
-      if (given['axis'] !== undefined) normaliseAxes([given['axis'] as number], of(x).shape.length)
+      if (given.axis !== undefined) normaliseAxes([given.axis as number], of(x).shape.length)
       return [{ dtype: numbers(of(x).dtype), shape: of(x).shape }]
     },
   }

@@ -85,8 +85,8 @@ export function knownIntegers(value: Value): readonly Dim[] {
     const present = inputs.filter(one => one !== undefined)
     if (op === 'Shape') {
       return (present[0] as TensorType).shape.slice(
-        attributes['start'] as number | undefined,
-        attributes['end'] as number | undefined,
+        attributes.start as number | undefined,
+        attributes.end as number | undefined,
       )
     }
     if (op === 'Concat') return present.flatMap(knownIntegers)

@@ -86,7 +86,7 @@ export function writeSafetensors(
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array<ArrayBuffer> {
   const header: Record<string, unknown> = {}
-  if (Object.keys(metadata).length > 0) header['__metadata__'] = metadata
+  if (Object.keys(metadata).length > 0) header.__metadata__ = metadata
   let end = 0
   for (const [name, tensor] of tensors) {
     const begin = end
