@@ -1,3 +1,4 @@
+export type { CandidateSummary } from './choose-candidate.ts'
 export { createClosedSetLearner, loadClosedSetSpecialist } from './closed-set-learner.ts'
 export {
   type FileReport,
@@ -7,6 +8,19 @@ export {
   type ImportTarget,
   importFiles,
 } from './import.ts'
+export {
+  type CertificationSet,
+  type LearnCounts,
+  type LearnExample,
+  type Learned,
+  type LearnOutcome,
+  type LearnTaskInput,
+  learnTask,
+  type NotLearnable,
+  TABLE_RISKS,
+  type TableRow,
+} from './learn-task.ts'
+export type { LookRow } from './look.ts'
 export {
   type Agreement,
   type Confusion,
