@@ -3,7 +3,7 @@ import { UnderstudyError } from '../errors.ts'
 import { filler, payloadState } from './format.ts'
 import { openSegment, type RecordAddress, readRaw } from './read.ts'
 import type { RecordPosition } from './records.ts'
-import type { LedgerWriter } from './writer.ts'
+import type { LedgerWriter, WrittenRecord } from './writer.ts'
 
 /** Payload of an `erasure` record. */
 export interface ErasurePayload {
@@ -23,10 +23,10 @@ export async function eraseRecord(
   dir: string,
   writer: LedgerWriter,
   erasure: ErasurePayload,
-): Promise<RecordPosition> {
-  const position = await writer.append({ kind: 'erasure', payload: erasure })
+): Promise<WrittenRecord> {
+  const written = await writer.append({ kind: 'erasure', payload: erasure })
   await overwritePayload(dir, erasure.target)
-  return position
+  return written
 }
 
 /**

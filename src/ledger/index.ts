@@ -5,7 +5,7 @@ export { listWriters, type WriterFolder } from './layout.ts'
 export { type LedgerReader, openLedgerReader, type RecordAddress, readRecord } from './read.ts'
 export type * from './records.ts'
 export type { GenesisPayload, Repair, WriterHead } from './recover.ts'
-export { type ScanCursor, type ScanItem, START, scanWriter } from './scan.ts'
+export { type ScanCursor, type ScanItem, START, scanFolder, scanWriter } from './scan.ts'
 export type { SegmentIo } from './segment-file.ts'
 export { systemIo } from './segment-file.ts'
 export { type AlteredRecord, type VerifyReport, verifyLedger } from './verify.ts'
@@ -16,4 +16,5 @@ export {
   type LedgerWriterOptions,
   type NewRecord,
   openLedgerWriter,
+  type WrittenRecord,
 } from './writer.ts'

@@ -44,14 +44,21 @@ export interface NewRecord {
   readonly payload: object
 }
 
+/** What became of a record: where it lies, and the time in its header. */
+export interface WrittenRecord {
+  readonly position: RecordPosition
+  /** ISO 8601. */
+  readonly time: string
+}
+
 export interface LedgerWriter {
   readonly writer: string
   /** What was found and repaired of earlier writers when this one began. */
   readonly recovered: Predecessors['repairs']
   /** Resolves when the kernel has the record (`sync`: the disk). @throws ledger-unwritable */
-  append(record: NewRecord): Promise<RecordPosition>
+  append(record: NewRecord): Promise<WrittenRecord>
   /** All of them, in order; each batch written whole or not at all. @throws ledger-unwritable */
-  appendMany(records: readonly NewRecord[]): Promise<readonly RecordPosition[]>
+  appendMany(records: readonly NewRecord[]): Promise<readonly WrittenRecord[]>
   /** The newest record. */
   head(): Head
   health(): LedgerHealth
@@ -78,7 +85,7 @@ const DISK_HELP =
 interface Waiting {
   readonly kind: RecordKind
   readonly sealed: SealedPayload
-  readonly resolve: (position: RecordPosition) => void
+  readonly resolve: (written: WrittenRecord) => void
   readonly reject: (error: unknown) => void
 }
 
@@ -162,7 +169,7 @@ class Chain implements LedgerWriter {
     this.#queueBytesMax = parts.queueBytesMax ?? 128 * 1024 * 1024
   }
 
-  append(record: NewRecord): Promise<RecordPosition> {
+  append(record: NewRecord): Promise<WrittenRecord> {
     return new Promise((resolve, reject) => {
       try {
         this.#enqueue(record, resolve, reject)
@@ -173,7 +180,7 @@ class Chain implements LedgerWriter {
     })
   }
 
-  async appendMany(records: readonly NewRecord[]): Promise<readonly RecordPosition[]> {
+  async appendMany(records: readonly NewRecord[]): Promise<readonly WrittenRecord[]> {
     return Promise.all(records.map(record => this.append(record)))
   }
 
@@ -248,14 +255,15 @@ class Chain implements LedgerWriter {
     if (batch.length === 0) return
     try {
       if (this.#segment.size >= this.#segmentBytes) await this.#roll()
-      const { bytes, positions } = this.#frame(batch)
+      const time = this.#now()
+      const { bytes, positions } = this.#frame(batch, time)
       await this.#write(bytes)
       const last = positions.at(-1) as RecordPosition
       this.#seq = last.seq
       this.#hash = last.hash
       this.#writeError = null
       batch.forEach((waiting, i) => {
-        waiting.resolve(positions[i] as RecordPosition)
+        waiting.resolve({ position: positions[i] as RecordPosition, time })
       })
       this.#afterwards()
     } catch (error) {
@@ -278,8 +286,10 @@ class Chain implements LedgerWriter {
   }
 
   /** Headers are made only now: a batch that failed leaves no gap in the chain. */
-  #frame(batch: readonly Waiting[]): { bytes: Buffer; positions: readonly RecordPosition[] } {
-    const time = this.#now()
+  #frame(
+    batch: readonly Waiting[],
+    time: string,
+  ): { bytes: Buffer; positions: readonly RecordPosition[] } {
     const parts: Buffer[] = []
     const positions: RecordPosition[] = []
     let offset = this.#segment.size

@@ -65,7 +65,7 @@ export interface LiveRow {
   readonly threshold: number | null
 }
 
-/** How far the projection has followed a writer. */
+/** How far the projection has followed a writer: the last record of it that the projection holds. */
 export interface Cursor {
   readonly writer: string
   readonly segment: number

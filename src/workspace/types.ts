@@ -1,6 +1,6 @@
 /** One data folder, opened: the ledger to write, the projection to ask, the blobs to load. */
 import type { LedgerRecord, RecordKind, RecordPosition, TracePayload } from '../ledger/index.ts'
-import type { Store, TaskRow } from '../store/index.ts'
+import type { MessageChannel, Store, TaskRow } from '../store/index.ts'
 
 /** What the projection should know of a trace; computed by a layer that knows tasks. Pure. */
 export interface TraceDescription {
@@ -44,11 +44,36 @@ export interface Workspace {
   read(position: Pick<RecordPosition, 'writer' | 'segment' | 'offset'>): Promise<LedgerRecord>
   /** Waits until the projection holds everything appended here so far. */
   settle(): Promise<void>
+  /** Projects what every writer has beyond its cursor, also of children that crashed. @throws store-unavailable */
+  catchUp(): Promise<void>
+  /** Erases the payload of a trace for good, in the ledger and the projection. @throws not-found, ledger-unwritable */
+  erase(traceId: string): Promise<void>
   /** State of recording, for the status page and the gateway. */
-  health(): {
-    readonly ledger: 'ok' | 'failing'
-    readonly store: 'ok' | 'failing'
-    readonly unrecordedCount: number
-  }
+  health(): WorkspaceHealth
+  /** Writes what waits, signs the ledger's head, gives the folder back. */
   close(): Promise<void>
+}
+
+export interface WorkspaceHealth {
+  readonly ledger: 'ok' | 'failing'
+  readonly store: 'ok' | 'failing'
+  /** Records that the ledger refused since this workspace was opened. */
+  readonly unrecordedCount: number
+  /** Records that the database refused for their content; the ledger has them. */
+  readonly unprojectedCount: number
+  /** Why, where something fails. */
+  readonly error: string | null
+}
+
+/** The workspace of the process that owns the data folder. */
+export interface OwnedWorkspace extends Workspace {
+  /** Tells other processes where this one's HTTP server listens. */
+  setAddress(address: string | null): Promise<void>
+  /**
+   * Lets a child process or worker on this channel use the database; when the channel closes, what the child left
+   * behind is projected.
+   */
+  serveChild(channel: MessageChannel): void
+  /** Empties the projection and replays the whole ledger into it. @throws store-unavailable */
+  rebuild(): Promise<void>
 }
