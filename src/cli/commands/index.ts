@@ -2,6 +2,7 @@
  * All commands by name, each loaded only when it runs or shows its help, so that `understudy --version` stays quick.
  * Summaries are repeated here for the same reason; a test compares them with the commands' own.
  */
+import { assert } from '../../errors.ts'
 import type { Command } from '../command.ts'
 
 export interface CommandEntry {
@@ -10,8 +11,47 @@ export interface CommandEntry {
   load(): Promise<Command>
 }
 
+/** One command of a module that exports several. */
+function from(
+  name: string,
+  load: () => Promise<readonly Command[]>,
+): Pick<CommandEntry, 'name' | 'load'> {
+  return {
+    name,
+    async load() {
+      const command = (await load()).find(item => item.name === name)
+      assert(command !== undefined, `its module has no command '${name}'`)
+      return command
+    },
+  }
+}
+
+const models = async () => (await import('./models.ts')).modelCommands
+const runtime = async () => (await import('./runtime.ts')).runtimeCommands
+
 /** In the order of `understudy --help`. */
 export const commandTable: readonly CommandEntry[] = [
+  {
+    ...from('models list', models),
+    summary: 'List the models of the catalog and which are on this machine.',
+  },
+  {
+    ...from('models pull', models),
+    summary: 'Fetch models; what is there already is checked, what broke off is resumed.',
+  },
+  { ...from('models remove', models), summary: 'Remove models from this machine.' },
+  {
+    ...from('runtime add', runtime),
+    summary: 'Install a native runtime into the data folder, or check and repair it.',
+  },
+  {
+    ...from('runtime list', runtime),
+    summary: 'Show the native runtimes and whether they are installed.',
+  },
+  {
+    ...from('runtime remove', runtime),
+    summary: 'Remove a native runtime from the data folder.',
+  },
   {
     name: 'version',
     summary: 'Show the version.',
