@@ -1,5 +1,6 @@
 /** The learning report for terminals: one block per task, readable at 80 columns. Knows the report, not how it came about. */
 import pc from 'picocolors'
+import { bytes, dollars, milliseconds, percent, plain, plural, whole } from '../console/index.ts'
 import type { CertificationOutcome } from '../evals/index.ts'
 import {
   type Estimate,
@@ -134,12 +135,12 @@ function coverageLines(task: TaskReport, page: Page): string[] {
   const { colors } = page
   const cell = (text: string): string => text.padStart(10)
   const rows: [string, readonly CertificationOutcome[]][] = [
-    ['of what it answers', task.selective],
-    ['of all requests', task.marginal],
+    ['of its answers differ', task.selective],
+    ['of all requests differ', task.marginal],
   ]
   const lines = [
     colors.dim(
-      `${INDENT}${'may differ, at most'.padEnd(20)}${REPORT_RISKS.map(risk => cell(percent(risk))).join('')}`,
+      `${INDENT}${'may answer, if at most'.padEnd(26)}${REPORT_RISKS.map(risk => cell(percent(risk))).join('')}`,
     ),
   ]
   for (const [name, outcomes] of rows) {
@@ -149,9 +150,7 @@ function coverageLines(task: TaskReport, page: Page): string[] {
         ? colors.green(cell(percent(outcome.coverage)))
         : colors.dim(cell('no claim')),
     )
-    lines.push(
-      `${INDENT}${name.padEnd(20)}${cells.join('')}${name === rows[0]?.[0] ? colors.dim('  answered') : ''}`,
-    )
+    lines.push(`${INDENT}${name.padEnd(26)}${cells.join('')}`)
   }
   return [...lines, ...reasonLines(task, page)]
 }
@@ -256,47 +255,6 @@ function wrap(text: string, width: number): string[] {
   return line === '' ? lines : [...lines, line]
 }
 
-/** Labels and prompts are other people's: no control or direction characters reach the terminal. */
-function plain(text: string): string {
-  return text
-    .replace(/[\p{Cc}\u202a-\u202e\u2066-\u2069]+/gu, ' ')
-    .replace(/ {2,}/g, ' ')
-    .trim()
-}
-
-/** `91.3 %`, `5 %`, `0.52 %`. */
-export function percent(share: number): string {
-  const value = share * 100
-  const digits = Number.isInteger(Number(value.toFixed(6))) ? 0 : value < 1 ? 2 : 1
-  return `${value.toFixed(digits)} %`
-}
-
 function estimate({ value, low, high }: Estimate): string {
   return `${percent(value)} (${percent(low)} to ${percent(high)})`
-}
-
-/** With thousands separators. */
-export function whole(count: number): string {
-  return Math.round(count).toLocaleString('en-US')
-}
-
-function plural(count: number, noun: string): string {
-  return `${whole(count)} ${noun}${count === 1 ? '' : 's'}`
-}
-
-/** `0.08 ms`, `3.1 ms`, `790 ms`, `1.42 s`. */
-export function milliseconds(ms: number): string {
-  if (ms >= 1000) return `${(ms / 1000).toFixed(2)} s`
-  return `${ms >= 100 ? ms.toFixed(0) : ms >= 1 ? ms.toFixed(1) : ms.toFixed(2)} ms`
-}
-
-/** Two significant digits below a dollar, cents above. */
-export function dollars(usd: number): string {
-  if (usd === 0) return '$0'
-  return usd >= 0.1 ? `$${usd.toFixed(2)}` : `$${Number(usd.toPrecision(2))}`
-}
-
-function bytes(count: number): string {
-  if (count >= 1e6) return `${(count / 1e6).toFixed(1)} MB`
-  return count >= 1000 ? `${Math.round(count / 1000)} kB` : `${count} B`
 }

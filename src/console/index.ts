@@ -1,1 +1,3 @@
-export {}
+/** Layer 8: the report as a page. */
+export { bytes, dollars, milliseconds, percent, plain, plural, whole } from './format.ts'
+export { renderReportHtml } from './report-html.ts'
