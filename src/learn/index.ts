@@ -8,18 +8,18 @@ export {
   type ImportTarget,
   importFiles,
 } from './import.ts'
-export {
-  type CertificationSet,
-  type LearnCounts,
-  type LearnExample,
-  type Learned,
-  type LearnOutcome,
-  type LearnTaskInput,
-  learnTask,
-  type NotLearnable,
-  TABLE_RISKS,
-  type TableRow,
-} from './learn-task.ts'
+export type {
+  CertificationSet,
+  LearnCounts,
+  LearnExample,
+  Learned,
+  LearnOutcome,
+  LearnTaskInput,
+  NotLearnable,
+  TableRow,
+} from './learn-outcome.ts'
+export { learnTask, TABLE_RISKS } from './learn-task.ts'
+export type { Candidate, FitContext, Learner, TrainingExample } from './learner.ts'
 export type { LookRow } from './look.ts'
 export {
   type Agreement,

@@ -3,7 +3,7 @@ import { assert } from '../errors.ts'
 import type { Specialist, SpecialistAnswer } from '../models/index.ts'
 import type { OutputKind } from '../tasks/index.ts'
 import type { Rng } from '../util/index.ts'
-import type { LearnExample } from './learn-task.ts'
+import type { LearnExample } from './learn-outcome.ts'
 import type { CertificationGroup } from './training-part.ts'
 
 /** One request of a certification group with both answers. */

@@ -1,7 +1,7 @@
 /** Parts the examples of a task by the split: distinct inputs to fit on, whole groups to certify on. */
 import type { Split } from '../tasks/index.ts'
 import { canonicalJson } from '../util/index.ts'
-import type { LearnExample } from './learn-task.ts'
+import type { LearnExample } from './learn-outcome.ts'
 
 /** The requests of one certification group. */
 export interface CertificationGroup {
@@ -17,7 +17,7 @@ export interface Parts {
 }
 
 /** Parts the examples; looks at answers of the training side only. */
-export function distinctExamples(examples: readonly LearnExample[], split: Split): Parts {
+export function partExamples(examples: readonly LearnExample[], split: Split): Parts {
   const training = new Map<string, LearnExample[]>()
   const certification = new Map<string, LearnExample[]>()
   examples.forEach((example, i) => {
