@@ -85,15 +85,15 @@ export function writeSafetensors(
   tensors: ReadonlyMap<string, SafetensorsTensor>,
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array<ArrayBuffer> {
-  const header: Record<string, unknown> = {}
-  if (Object.keys(metadata).length > 0) header.__metadata__ = metadata
+  const header: [string, unknown][] =
+    Object.keys(metadata).length > 0 ? [['__metadata__', metadata]] : []
   let end = 0
   for (const [name, tensor] of tensors) {
     const begin = end
     end += tensor.bytes.byteLength
-    header[name] = { dtype: tensor.type, shape: tensor.shape, data_offsets: [begin, end] }
+    header.push([name, { dtype: tensor.type, shape: tensor.shape, data_offsets: [begin, end] }])
   }
-  const json = JSON.stringify(header)
+  const json = JSON.stringify(Object.fromEntries(header))
   const unpadded = new TextEncoder().encode(json)
   // Spaces up to a multiple of 8 keep every view aligned, as the format recommends.
   const headerBytes = Math.ceil(unpadded.byteLength / 8) * 8

@@ -137,6 +137,7 @@ async function fetchMissing(
     try {
       await fetchFiles(source, missing, {
         folder: dir,
+        env,
         huggingFace: (env.HF_ENDPOINT || 'https://huggingface.co').replace(/\/+$/u, ''),
         signal,
         onBytes: (doneBytes, totalBytes) =>

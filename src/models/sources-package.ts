@@ -9,6 +9,8 @@ export interface WheelRequest {
   readonly version: string
   /** An empty folder of its own: holds the wheel afterwards, and pip's temporary files before. */
   readonly folder: string
+  /** pip's environment: it finds its index there, and `PATH` finds Python. */
+  readonly env: Readonly<Record<string, string | undefined>>
   readonly signal?: AbortSignal | undefined
   /** Called twice a second with the bytes on disk so far. */
   onBytes(bytes: number): void
@@ -32,7 +34,8 @@ export async function fetchWheel(request: WheelRequest): Promise<string> {
     largestFile(folder).then(request.onBytes, () => {})
   }, POLL_MS)
   try {
-    await runPip(args, temporary, request.signal)
+    // pip's own temporary files lie here, so that they are on the same disk and removed with it.
+    await runPip(args, { ...request.env, TMPDIR: temporary }, request.signal)
   } finally {
     clearInterval(poll)
   }
@@ -41,9 +44,13 @@ export async function fetchWheel(request: WheelRequest): Promise<string> {
   return join(target, wheel)
 }
 
-async function runPip(args: string[], temporary: string, signal?: AbortSignal): Promise<void> {
+async function runPip(
+  args: string[],
+  env: NodeJS.ProcessEnv,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   for (const python of PYTHONS) {
-    const outcome = await runOnce(python, args, temporary, signal)
+    const outcome = await runOnce(python, args, env, signal)
     if (signal?.aborted) throw new UnderstudyError('cancelled', 'The download was cancelled')
     if (outcome === 'ok') return
     if (outcome !== 'no such command') throw new Error(outcome)
@@ -54,14 +61,13 @@ async function runPip(args: string[], temporary: string, signal?: AbortSignal): 
 function runOnce(
   python: string,
   args: string[],
-  temporary: string,
+  env: NodeJS.ProcessEnv,
   signal: AbortSignal | undefined,
 ): Promise<string> {
   return new Promise(resolve => {
     const child = spawn(python, args, {
       stdio: ['ignore', 'ignore', 'pipe'],
-      // pip's own temporary files lie here, so that they are on the same disk and removed with it.
-      env: { ...process.env, TMPDIR: temporary },
+      env,
       ...(signal ? { signal } : {}),
     })
     let errors = ''

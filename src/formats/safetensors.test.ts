@@ -1,0 +1,139 @@
+import { describe, expect, it } from 'vitest'
+import { isUnderstudyError } from '../errors.ts'
+import {
+  float32Values,
+  readSafetensors,
+  type SafetensorsTensor,
+  writeSafetensors,
+} from './safetensors.ts'
+
+/** A file with this header text and so many data bytes. */
+function fileOf(header: string, dataBytes = 0, claimed?: bigint): Uint8Array {
+  const json = new TextEncoder().encode(header)
+  const file = new Uint8Array(8 + json.length + dataBytes)
+  new DataView(file.buffer).setBigUint64(0, claimed ?? BigInt(json.length), true)
+  file.set(json, 8)
+  return file
+}
+
+const entry = (shape: number[], begin: number, end: number, dtype = 'F32') => ({
+  dtype,
+  shape,
+  data_offsets: [begin, end],
+})
+
+function floats(values: number[], shape: number[]): SafetensorsTensor {
+  return { type: 'F32', shape, bytes: new Uint8Array(Float32Array.from(values).buffer) }
+}
+
+describe('readSafetensors', () => {
+  it('reads what writeSafetensors wrote, as views into the file', () => {
+    const tensors = new Map([
+      ['a', floats([1, 2, 3, 4, 5, 6], [2, 3])],
+      ['empty', floats([], [0, 4])],
+      ['scalar', floats([7], [])],
+      ['__proto__', floats([8], [1])],
+    ])
+    const file = writeSafetensors(tensors, { format: 'pt' })
+    const read = readSafetensors(file)
+    expect([...read.tensors.keys()]).toEqual(['a', 'empty', 'scalar', '__proto__'])
+    expect(read.metadata).toEqual({ format: 'pt' })
+    const a = read.tensors.get('a') as SafetensorsTensor
+    expect(a.bytes.buffer).toBe(file.buffer)
+    const values = float32Values('a', a)
+    expect(values.buffer).toBe(file.buffer)
+    expect([...values]).toEqual([1, 2, 3, 4, 5, 6])
+    expect(read.tensors.get('empty')?.bytes.byteLength).toBe(0)
+  })
+
+  it('copies floats only where the file is not aligned', () => {
+    const file = fileOf(`${JSON.stringify({ a: entry([1], 0, 4) })} `, 4)
+    const moved = new Uint8Array(file.length + 1)
+    moved.set(file, 1)
+    for (const start of [0, 1]) {
+      const bytes = start === 0 ? file : moved.subarray(1)
+      const tensor = readSafetensors(bytes).tensors.get('a') as SafetensorsTensor
+      expect([...float32Values('a', tensor)]).toEqual([0])
+    }
+  })
+
+  it('widens half and brain floats, subnormals and infinities included', () => {
+    const half = Uint16Array.of(0x3c00, 0xc000, 0x0001, 0x03ff, 0x7c00, 0x8000)
+    const bytes = new Uint8Array(half.buffer)
+    const wide = float32Values('h', { type: 'F16', shape: [6], bytes })
+    expect([...wide]).toEqual([1, -2, 2 ** -24, 1023 * 2 ** -24, Number.POSITIVE_INFINITY, -0])
+    const brain = new Uint8Array(Uint16Array.of(0x3f80, 0xc040).buffer)
+    expect([...float32Values('b', { type: 'BF16', shape: [2], bytes: brain })]).toEqual([1, -3])
+    const integers = { type: 'I64', shape: [1], bytes: new Uint8Array(8) } as const
+    expect(() => float32Values('ids', integers)).toThrow(/ids is I64/)
+  })
+
+  const json = JSON.stringify
+  const broken: [string, Uint8Array, RegExp][] = [
+    ['is empty', new Uint8Array(0), /0 bytes/],
+    ['is cut inside the length', new Uint8Array(7), /7 bytes/],
+    ['claims a header of 100 GB', fileOf('{}', 0, 100_000_000_000n), /claims 100000000000 bytes/],
+    ['claims the largest header', fileOf('{}', 0, 2n ** 64n - 1n), /claims 18446744073709551615/],
+    ['claims more header than there is', fileOf('{}', 0, 3n), /claims 3 bytes, the file has 10/],
+    ['has a header that is not JSON', fileOf('{"a":'), /not JSON/],
+    ['has a header that is not UTF-8', Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0, 0xff), /not JSON/],
+    ['has a header that is a list', fileOf('[]'), /not a JSON object/],
+    ['names a tensor twice', fileOf(`{"a":${json(entry([0], 0, 0))},"\\u0061":1}`), /"a" twice/],
+    ['names an offset twice', fileOf('{"a":{"shape":[],"shape":[]}}'), /"shape" twice/],
+    ['has metadata that are not strings', fileOf('{"__metadata__":{"a":1}}'), /metadata/],
+    ['describes a tensor by a number', fileOf('{"a":1}'), /a has no description/],
+    ['has an unknown type', fileOf(json({ a: entry([1], 0, 4, 'F99') }), 4), /unknown type "F99"/],
+    ['has a type of Object', fileOf(json({ a: entry([1], 0, 4, 'toString') }), 4), /unknown type/],
+    ['has a negative size', fileOf(json({ a: entry([-1], 0, 4) }), 4), /no valid shape/],
+    ['has a broken size', fileOf(json({ a: entry([0.5], 0, 2) }), 2), /no valid shape/],
+    ['has a huge rank', fileOf(json({ a: entry(Array(17).fill(1), 0, 4) }), 4), /no valid shape/],
+    [
+      'has one offset',
+      fileOf('{"a":{"dtype":"F32","shape":[1],"data_offsets":[0]}}', 4),
+      /offsets/,
+    ],
+    ['has offsets backwards', fileOf(json({ a: entry([1], 4, 0) }), 4), /claims bytes 4 to 0/],
+    ['reaches past the end', fileOf(json({ a: entry([2], 0, 8) }), 4), /claims bytes 0 to 8 of 4/],
+    ['claims 100 GB', fileOf(json({ a: entry([25e9], 0, 100e9) }), 4), /claims bytes 0 to/],
+    ['has sizes that overflow', fileOf(json({ a: entry([2 ** 50, 2 ** 50], 0, 4) }), 4), /needs/],
+    ['has another size than its shape', fileOf(json({ a: entry([2], 0, 4) }), 4), /needs 8 bytes/],
+    [
+      'has overlapping tensors',
+      fileOf(json({ a: entry([2], 0, 8), b: entry([1], 4, 8) }), 8),
+      /b begins at 4, inside/,
+    ],
+    [
+      'has a gap',
+      fileOf(json({ a: entry([1], 0, 4), b: entry([1], 8, 12) }), 12),
+      /b begins at 8, after a gap/,
+    ],
+    ['has unused bytes at its end', fileOf(json({ a: entry([1], 0, 4) }), 9), /5 bytes at its end/],
+  ]
+  it.each(broken)('refuses a file that %s', (_what, file, message) => {
+    let thrown: unknown
+    try {
+      readSafetensors(file)
+    } catch (error) {
+      thrown = error
+    }
+    expect(isUnderstudyError(thrown) && thrown.code).toBe('model-corrupt')
+    expect((thrown as Error).message).toMatch(message)
+  })
+
+  it('never does anything but read or refuse when bytes of a good file are changed', () => {
+    const good = writeSafetensors(new Map([['a', floats([1, 2], [2])]]))
+    for (let at = 0; at < good.length - 8; at++) {
+      for (const value of [0, 0x22, 0x39, 0x7d, 0xff]) {
+        const bad = good.slice()
+        bad[at] = value
+        try {
+          for (const tensor of readSafetensors(bad).tensors.values()) {
+            expect(tensor.bytes.byteLength).toBeLessThanOrEqual(8)
+          }
+        } catch (error) {
+          expect(isUnderstudyError(error)).toBe(true)
+        }
+      }
+    }
+  })
+})
