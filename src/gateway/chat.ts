@@ -1,0 +1,251 @@
+/** Chat completions: a specialist answers, or the lead's bytes stream through; either way the exchange is recorded. */
+import type { Verdict } from '../cascade/index.ts'
+import { isUnderstudyError, UnderstudyError } from '../errors.ts'
+import type { Decision, ServedBy } from '../ledger/index.ts'
+import { newId } from '../util/index.ts'
+import {
+  type ChatRequest,
+  type CompletionParts,
+  errorBody,
+  finishReasonFor,
+  formatSse,
+  parseChatRequest,
+  parseJson,
+  renderChunks,
+  renderCompletion,
+  SSE_DONE,
+} from '../wire/index.ts'
+import { createBoundedCopy, decodeUtf8, readBody } from './body.ts'
+import type { GatewayContext, GatewayKey } from './context.ts'
+import { type HeaderMap, type Intent, readIntent, servedHeaders } from './intent.ts'
+import { callLead, noLead, targetOf } from './lead-call.ts'
+import { readRecordedAnswer } from './recorded-answer.ts'
+import type { Exchange, Recorder } from './recorder.ts'
+import { headersFromLead, isEventStream, relayWithCopy, streamResponse } from './relay.ts'
+import type { Tally } from './tally.ts'
+
+export interface ChatParts extends GatewayContext {
+  readonly recorder: Recorder
+  readonly tally: Tally
+}
+
+export interface Incoming {
+  readonly request: Request
+  readonly headers: HeaderMap
+  /** The key that let the caller in; null where none is required. */
+  readonly key: GatewayKey | null
+}
+
+/** One request on its way, with what its record will say in any case. */
+interface Turn {
+  readonly id: string
+  readonly startedMs: number
+  readonly startMs: number
+  readonly chat: ChatRequest
+  readonly intent: Intent
+  readonly bytes: Uint8Array
+  readonly incoming: Incoming
+}
+
+/** A plain answer is held back up to this size, so that its headers can say whether it was recorded. */
+const HELD_BYTES = 1024 * 1024
+
+/**
+ * Answers one chat request.
+ * @throws request-invalid, request-too-large, specialist-not-found, no-lead, upstream-unavailable, upstream-timeout, cancelled
+ */
+export async function answerChat(parts: ChatParts, incoming: Incoming): Promise<Response> {
+  const { clock, limits } = parts
+  const [startedMs, startMs] = [clock.now(), clock.monotonic()]
+  const intent = readIntent(incoming.headers, incoming.key)
+  const bytes = await readBody(incoming.request, limits.maxBodyBytes)
+  const chat = parseChatRequest(parseJson(decodeUtf8(bytes)))
+  const turn: Turn = { id: newId('dec'), startedMs, startMs, chat, intent, bytes, incoming }
+  const verdict = await parts.cascade.route(chat, intent, incoming.request.signal)
+  if (verdict.serve) return answerHere(parts, turn, verdict)
+  if (intent.mode === 'specialist') throw noSpecialist(verdict.decision)
+  return answerByLead(parts, turn, verdict.decision)
+}
+
+function noSpecialist({ reason, reasonDetail }: Decision): UnderstudyError {
+  const why = reasonDetail === null ? reason : `${reason}: ${reasonDetail}`
+  return new UnderstudyError('specialist-not-found', `No specialist answers this (${why}).`, {
+    help: 'Learn and promote one for this task, or leave x-understudy-mode out.',
+  })
+}
+
+async function answerHere(
+  parts: ChatParts,
+  turn: Turn,
+  { task, answer, usage, certificate, decision }: Extract<Verdict, { serve: true }>,
+): Promise<Response> {
+  const { chat, id } = turn
+  const completion: CompletionParts = {
+    id: `chatcmpl-${id.slice(id.indexOf('_') + 1)}`,
+    created: Math.floor(turn.startedMs / 1000),
+    model: task.reportedModel,
+    answer,
+    usage,
+    finishReason: finishReasonFor(chat, answer),
+  }
+  const whole = renderCompletion(completion)
+  const isRecorded = await parts.recorder.record({
+    ...exchangeOf(parts, turn, decision),
+    response: whole,
+    status: 200,
+    isStream: chat.isStream,
+    isComplete: true,
+  })
+  parts.tally.count(decision.servedBy)
+  const headers = servedHeaders({
+    servedBy: decision.servedBy,
+    task: task.name,
+    decision,
+    certificate,
+    decisionId: isRecorded ? id : null,
+  })
+  if (!chat.isStream) {
+    return new Response(JSON.stringify(whole), {
+      headers: { 'content-type': 'application/json', ...headers },
+    })
+  }
+  const events = [...renderChunks(completion, chat.includeUsage)].map(chunk =>
+    formatSse(JSON.stringify(chunk)),
+  )
+  return new Response(events.join('') + SSE_DONE, {
+    headers: {
+      'content-type': 'text/event-stream; charset=utf-8',
+      'cache-control': 'no-cache',
+      ...headers,
+    },
+  })
+}
+
+function exchangeOf(
+  { clock }: ChatParts,
+  { id, startedMs, startMs, chat, intent }: Turn,
+  decision: Decision,
+): Omit<Exchange, 'response' | 'status' | 'isStream' | 'isComplete'> {
+  return {
+    id,
+    startedMs,
+    app: intent.app,
+    request: chat.body,
+    latencyMs: clock.monotonic() - startMs,
+    declaredTask: intent.declaredTask,
+    decision,
+  }
+}
+
+async function answerByLead(parts: ChatParts, turn: Turn, decision: Decision): Promise<Response> {
+  const { lead, leadHasKey, keys, limits } = parts
+  const { incoming, bytes, chat } = turn
+  if (lead === null) throw noLead()
+  const call = await sendToLead(parts, turn, decision, () =>
+    callLead(lead, {
+      method: 'POST',
+      target: targetOf(incoming.request.url),
+      // An answer that is not compressed can be recorded while it streams.
+      headers: { ...incoming.headers, 'accept-encoding': 'identity' },
+      body: bytes,
+      keepsAuthorization: keys.length === 0 && !leadHasKey,
+      callerSignal: incoming.request.signal,
+    }),
+  )
+  const { status, headers, body } = call.response
+  const copy = createBoundedCopy(limits.maxCopyBytes)
+  const isCompressed = !['', 'identity'].includes(headers['content-encoding']?.trim() ?? '')
+  const isEvents = isEventStream(headers)
+  const record = (isWhole: boolean, isStream: boolean): Promise<boolean> => {
+    const answer = readRecordedAnswer(copy, {
+      encoding: headers['content-encoding'],
+      maxBytes: limits.maxCopyBytes,
+    })
+    return parts.recorder.record({
+      ...exchangeOf(parts, turn, decision),
+      response: answer.response,
+      status,
+      isStream,
+      isComplete: isWhole && answer.isComplete,
+    })
+  }
+  parts.tally.count('lead')
+  const source = body[Symbol.asyncIterator]()
+  const isStream = isEvents || (chat.isStream && status === 200)
+  const taken: Uint8Array[] = []
+  if (!isStream) {
+    const held = await sendToLead(parts, turn, decision, () => hold(source, taken, copy))
+    if (held === 'whole') {
+      const isRecorded = await record(true, false)
+      const named = leadHeaders(parts, decision, isRecorded ? turn.id : null)
+      const whole = [204, 205, 304].includes(status) ? null : Buffer.concat(taken)
+      return new Response(whole, { status, headers: { ...headersFromLead(headers), ...named } })
+    }
+  }
+  const pieces = relayWithCopy(source, {
+    copy,
+    taken,
+    isEvents: isEvents && !isCompressed,
+    onEnd: ({ isWhole }) => record(isWhole, isStream),
+  })
+  const { 'content-length': length, ...others } = headersFromLead(headers)
+  const kept = isStream || length === undefined ? others : { ...others, 'content-length': length }
+  const named = leadHeaders(parts, decision, turn.id)
+  return streamResponse(pieces, { status, headers: { ...kept, ...named } }, call.abort)
+}
+
+/** Runs a step that needs the lead; where it fails, the failure is recorded as this exchange's answer. */
+async function sendToLead<T>(
+  parts: ChatParts,
+  turn: Turn,
+  decision: Decision,
+  step: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await step()
+  } catch (error) {
+    const { status, body } = errorBody(error)
+    const hasCallerLeft = isUnderstudyError(error) && error.code === 'cancelled'
+    await parts.recorder.record({
+      ...exchangeOf(parts, turn, decision),
+      response: hasCallerLeft ? null : body,
+      status,
+      isStream: turn.chat.isStream,
+      isComplete: false,
+    })
+    parts.tally.count('failed')
+    throw error
+  }
+}
+
+/** Takes parts until the body ends, or is too long to be held. */
+async function hold(
+  source: AsyncIterator<Uint8Array>,
+  taken: Uint8Array[],
+  copy: { add(part: Uint8Array): void },
+): Promise<'whole' | 'begun'> {
+  let length = 0
+  while (length <= HELD_BYTES) {
+    const next = await source.next()
+    if (next.done) return 'whole'
+    taken.push(next.value)
+    copy.add(next.value)
+    length += next.value.length
+  }
+  return 'begun'
+}
+
+function leadHeaders(
+  { cascade }: ChatParts,
+  decision: Decision,
+  decisionId: string | null,
+): Record<string, string> {
+  const live = cascade.live().find(task => task.id === decision.task)
+  return servedHeaders({
+    servedBy: 'lead' satisfies ServedBy,
+    task: live?.name ?? decision.declaredTask ?? decision.task,
+    decision,
+    certificate: null,
+    decisionId,
+  })
+}

@@ -1,0 +1,48 @@
+/** What the gateway is given: everything it uses of the world, so that tests can hand it scripted parts. */
+import type { Cascade } from '../cascade/index.ts'
+import type { Lead } from '../runtimes/index.ts'
+import type { Clock } from '../util/index.ts'
+import type { Workspace } from '../workspace/index.ts'
+import type { JobRunner } from './jobs.ts'
+
+/** A caller's credential. */
+export interface GatewayKey {
+  readonly key: string
+  /** The app that owns the key; null: whoever holds it says so by header. */
+  readonly app: string | null
+}
+
+export interface GatewayLimits {
+  /** Largest request body, in bytes; a larger one is answered 413. */
+  readonly maxBodyBytes: number
+  /** Largest copy of an answer kept for the record; beyond it the record says that it is incomplete. */
+  readonly maxCopyBytes: number
+}
+
+export const DEFAULT_LIMITS: GatewayLimits = {
+  maxBodyBytes: 32 * 1024 * 1024,
+  maxCopyBytes: 8 * 1024 * 1024,
+}
+
+/** What the gateway uses of a workspace. */
+export type GatewayWorkspace = Pick<Workspace, 'node' | 'store' | 'append' | 'read' | 'health'>
+
+export interface GatewayContext {
+  readonly workspace: GatewayWorkspace
+  readonly cascade: Pick<Cascade, 'route' | 'live'>
+  /** Null: specialists only, everything else is answered 503. */
+  readonly lead: Lead | null
+  /** True where the lead has a key of its own, so that no caller's Authorization reaches it. */
+  readonly leadHasKey: boolean
+  /** Empty: any caller is let in. */
+  readonly keys: readonly GatewayKey[]
+  /** Long work by kind, for `POST /understudy/v1/jobs`. */
+  readonly jobs: Readonly<Record<string, JobRunner>>
+  readonly clock: Clock
+  readonly configHash: string
+  readonly limits: GatewayLimits
+  /** Host names, besides loopback's, under which this gateway may be addressed while it is bound to loopback. */
+  readonly allowedHosts: readonly string[]
+  /** Notices for the operator: never bodies, never keys. */
+  readonly log: (text: string) => void
+}

@@ -1,0 +1,107 @@
+/** What the caller says by `x-understudy-*` headers, and what the gateway says back. Knows no bodies. */
+import type { Mode } from '../cascade/index.ts'
+import { UnderstudyError } from '../errors.ts'
+import type { Decision, ServedBy } from '../ledger/index.ts'
+import type { GatewayKey } from './context.ts'
+
+/** Request headers by lower-case name. */
+export type HeaderMap = Readonly<Record<string, string>>
+
+export interface Intent {
+  readonly mode: Mode
+  /** The key's app, else the header's. */
+  readonly app: string | null
+  readonly declaredTask: string | null
+}
+
+const MODES: readonly string[] = ['auto', 'lead', 'specialist'] satisfies Mode[]
+const MAX_NAME_LENGTH = 200
+
+/**
+ * Reads the `x-understudy-*` request headers.
+ * @throws request-invalid
+ */
+export function readIntent(headers: HeaderMap, key: GatewayKey | null): Intent {
+  const mode = headers['x-understudy-mode'] ?? 'auto'
+  if (!MODES.includes(mode)) {
+    throw new UnderstudyError('request-invalid', `x-understudy-mode is '${mode.slice(0, 40)}'.`, {
+      help: `Use ${MODES.join(', ')}.`,
+      details: { param: 'x-understudy-mode' },
+    })
+  }
+  return {
+    mode: mode as Mode,
+    app: key?.app ?? nameIn(headers, 'x-understudy-app'),
+    declaredTask: nameIn(headers, 'x-understudy-task'),
+  }
+}
+
+/** A name in a header: plain, as UTF-8 bytes, or percent-encoded. */
+function nameIn(headers: HeaderMap, header: string): string | null {
+  const raw = headers[header]?.trim() ?? ''
+  if (raw === '') return null
+  const name = decoded(raw)
+  if (name.length > MAX_NAME_LENGTH) {
+    throw new UnderstudyError(
+      'request-invalid',
+      `${header} is longer than ${MAX_NAME_LENGTH} characters.`,
+      { help: 'Use a shorter name.', details: { param: header } },
+    )
+  }
+  return name
+}
+
+function decoded(raw: string): string {
+  try {
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(Buffer.from(raw, 'latin1'))
+    return decodeURIComponent(text)
+  } catch {
+    return raw
+  }
+}
+
+/** Headers to send to the lead: none of ours, and the caller's key only where it is meant for the lead. */
+export function headersForLead(
+  headers: HeaderMap,
+  { keepsAuthorization }: { readonly keepsAuthorization: boolean },
+): HeaderMap {
+  return Object.fromEntries(
+    Object.entries(headers).filter(
+      ([name]) =>
+        !name.startsWith('x-understudy-') && (keepsAuthorization || name !== 'authorization'),
+    ),
+  )
+}
+
+export interface ServedHeaders {
+  readonly servedBy: ServedBy
+  /** Name of the task; its id where nothing is live for it. */
+  readonly task: string | null
+  readonly decision: Decision
+  readonly certificate: string | null
+  /** Null where the answer could not be recorded. */
+  readonly decisionId: string | null
+}
+
+/** Response headers that say who served. */
+export function servedHeaders({
+  servedBy,
+  task,
+  decision,
+  certificate,
+  decisionId,
+}: ServedHeaders): Record<string, string> {
+  const confidence = decision.tiers.at(-1)?.confidence
+  return {
+    'x-understudy-served-by': servedBy,
+    ...(task === null ? {} : { 'x-understudy-task': headerSafe(task) }),
+    ...(confidence === undefined ? {} : { 'x-understudy-confidence': confidence.toFixed(4) }),
+    ...(decisionId === null ? {} : { 'x-understudy-decision': decisionId }),
+    ...(certificate === null ? {} : { 'x-understudy-certificate': certificate }),
+  }
+}
+
+/** Header values are ASCII: anything else is percent-encoded. */
+function headerSafe(value: string): string {
+  return /^[\x21-\x7e]+(?: [\x21-\x7e]+)*$/u.test(value) ? value : encodeURIComponent(value)
+}

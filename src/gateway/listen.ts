@@ -1,0 +1,134 @@
+/** A port: the application behind Node's HTTP server, and an orderly end. Knows no routes. */
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { getRequestListener } from '@hono/node-server'
+import { UnderstudyError } from '../errors.ts'
+import { errorBody } from '../wire/index.ts'
+import { isLoopback } from './callers.ts'
+
+export interface ListenOptions {
+  /** Default: loopback. */
+  readonly host?: string
+  /** 0: any free port. */
+  readonly port: number
+}
+
+export interface Listening {
+  /** Such as `http://127.0.0.1:4000`. */
+  readonly address: string
+  /** Stops accepting, lets what is under way finish for at most `graceMs` (default 10 s), then cuts it. */
+  close(options?: { readonly graceMs?: number }): Promise<void>
+}
+
+export interface ListenParts extends ListenOptions {
+  readonly answer: (request: Request, door: { readonly isLoopback: boolean }) => Promise<Response>
+  readonly hasKeys: boolean
+  readonly log: (text: string) => void
+}
+
+/**
+ * Opens the port.
+ * @throws usage-invalid
+ */
+export async function listen({
+  host = '127.0.0.1',
+  port,
+  answer,
+  hasKeys,
+  log,
+}: ListenParts): Promise<Listening> {
+  const door = { isLoopback: isLoopback(host) }
+  if (!door.isLoopback && !hasKeys) {
+    throw new UnderstudyError(
+      'usage-invalid',
+      `Without a key, the gateway does not listen on ${host}, where other machines reach it.`,
+      { help: 'Set UNDERSTUDY_KEY, or leave --host out to stay on loopback.' },
+    )
+  }
+  const server = createServer(
+    getRequestListener(request => answer(request, door), {
+      hostname: 'localhost',
+      errorHandler: error => malformed(error),
+    }) as Parameters<typeof createServer>[1],
+  )
+  server.on('clientError', answerUnparsable)
+  await bind(server, host, port)
+  server.on('error', error => log(`The HTTP server failed: ${error.message}`))
+  const { port: bound } = server.address() as AddressInfo
+  const shown = host.includes(':') && !host.startsWith('[') ? `[${host}]` : host
+  return {
+    address: `http://${shown}:${bound}`,
+    close: ({ graceMs = 10_000 } = {}) => drain(server, graceMs),
+  }
+}
+
+function bind(server: Server, host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onError = (cause: NodeJS.ErrnoException): void =>
+      reject(
+        new UnderstudyError('usage-invalid', `Cannot listen on ${host}:${port}: ${cause.message}`, {
+          help: cause.code === 'EADDRINUSE' ? 'Choose another --port.' : 'Check --host and --port.',
+          cause,
+        }),
+      )
+    server.once('error', onError)
+    server.listen({ host: host.replace(/^\[|\]$/gu, ''), port }, () => {
+      server.off('error', onError)
+      resolve()
+    })
+  })
+}
+
+/** What Node's parser let through but the URL parser did not. */
+function malformed(error: unknown): Response {
+  const { status, body } = errorBody(
+    new UnderstudyError('request-invalid', 'The request line or the host header is malformed.', {
+      help: 'Send a plain HTTP request.',
+      cause: error,
+    }),
+  )
+  return new Response(JSON.stringify(body), {
+    status,
+    headers: { 'content-type': 'application/json' },
+  })
+}
+
+/** What Node's own parser refuses (junk, headers too large) still gets an error in the API's shape. */
+function answerUnparsable(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (!socket.writable || error.code === 'ECONNRESET') {
+    socket.destroy()
+    return
+  }
+  const isTooLarge = error.code === 'HPE_HEADER_OVERFLOW'
+  const { body } = errorBody(
+    new UnderstudyError(
+      'request-invalid',
+      isTooLarge ? 'The headers are too large.' : 'The bytes are no HTTP request.',
+      { help: isTooLarge ? 'Send shorter headers.' : 'Send HTTP/1.1.' },
+    ),
+  )
+  const text = JSON.stringify(body)
+  const status = isTooLarge ? '431 Request Header Fields Too Large' : '400 Bad Request'
+  socket.end(
+    `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: ${Buffer.byteLength(text)}\r\n\r\n${text}`,
+  )
+}
+
+async function drain(server: Server, graceMs: number): Promise<void> {
+  let isClosed = false
+  const closed = new Promise<void>(resolve => {
+    server.close(() => {
+      isClosed = true
+      resolve()
+    })
+  })
+  const step = 25
+  for (let waitedMs = 0; !isClosed && waitedMs < graceMs; waitedMs += step) {
+    // A connection that was busy when the end began becomes idle later, and nobody else would close it.
+    server.closeIdleConnections()
+    await Promise.race([closed, sleep(step)])
+  }
+  server.closeAllConnections()
+  await closed
+}
