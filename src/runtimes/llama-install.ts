@@ -100,8 +100,11 @@ export async function ensureLlamaRuntime(
   if (offline) throw offlineError(dir, state)
   await removeStale(join(dataDir, 'runtimes'))
   const temporary = join(dataDir, 'runtimes', `.llama-${randomHex(6)}`)
+  await makeFolder(temporary)
   try {
     await install(temporary, options, run)
+    // What looks whole but does not load would otherwise count as somebody else's good work.
+    if (state.kind === 'ready') await removeLlamaRuntime(dataDir)
     await putInPlace(temporary, dir, () => inspectLlamaRuntime(dataDir, options))
   } finally {
     await rm(temporary, { recursive: true, force: true })
@@ -133,7 +136,6 @@ async function install(
 ): Promise<void> {
   const native = platformPackage(platform, arch)
   const packages = [`node-llama-cpp@${LLAMA_VERSION}`, `${native}@${LLAMA_VERSION}`]
-  await makeFolder(folder)
   await writeFile(join(folder, 'package.json'), '{ "private": true }\n')
   const seen = new Set<string>()
   onProgress?.({ stage: 'install', doneCount: 0 })
