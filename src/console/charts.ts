@@ -6,8 +6,8 @@ import { type Html, html } from './html.ts'
 
 const WIDTH = 440
 const HEIGHT = 290
-const LEFT = 46
-const RIGHT = 14
+const LEFT = 58
+const RIGHT = 20
 const TOP = 16
 const BOTTOM = 40
 

@@ -49,10 +49,12 @@ caption{text-align:left;font-size:.86rem;color:var(--soft);padding-bottom:.35rem
 th,td{text-align:left;padding:.38rem .7rem .38rem 0;border-bottom:1px solid var(--line);vertical-align:top}
 thead th{font-size:.8rem;color:var(--soft);font-weight:600}
 tbody th{font-weight:500}
-.num{text-align:right}
+.num{text-align:right;white-space:nowrap}
+th.num,td.num{padding:.38rem 0 .38rem .7rem}
 .no{color:var(--soft)}
 .yes{color:var(--accent);font-weight:650}
 .matrix{width:auto}
+.matrix caption{white-space:nowrap}
 .matrix td{text-align:right;min-width:2.6rem;padding:.3rem .5rem;border:1px solid var(--card)}
 .matrix thead th{writing-mode:vertical-rl;transform:rotate(180deg);text-align:left;padding:.4rem .2rem;border:0;font-weight:500}
 .matrix thead td{border:0}
@@ -64,7 +66,7 @@ tbody th{font-weight:500}
 details{margin-top:1.1rem}
 summary{cursor:pointer;font-weight:600;font-size:.95rem}
 footer{margin-top:2rem;color:var(--soft);font-size:.86rem}
-@media (max-width:560px){main{padding:1.3rem .8rem 3rem}.card{padding:1rem}h1{font-size:1.4rem}.tile b{font-size:1.2rem}
+@media (max-width:560px){.card .scroll table{font-size:.84rem}main{padding:1.3rem .8rem 3rem}.card{padding:1rem}h1{font-size:1.4rem}.tile b{font-size:1.2rem}
 .differences thead{position:absolute;clip-path:inset(50%)}.differences tr{display:block;border-bottom:1px solid var(--line);padding:.5rem 0}
 .differences td{display:block;border:0;padding:.1rem 0}.differences td[data-name]::before{content:attr(data-name) ": ";color:var(--soft);font-size:.82rem}}
 @media print{body{background:#fff}.card{break-inside:avoid}}

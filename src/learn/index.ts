@@ -44,5 +44,6 @@ export {
   buildReport,
   buildTaskReport,
   type EvaluatedInput,
+  evaluatedInputs,
   type TaskEvidence,
 } from './report-build.ts'

@@ -1,15 +1,20 @@
 /** Turns the evidence of a learned task into its part of the report. Pure; knows neither ledger nor models. */
-import { type CertificationOutcome, serves } from '../evals/index.ts'
+import {
+  type CertificationOutcome,
+  serves,
+  trafficWeighted,
+  type WeightedRequest,
+} from '../evals/index.ts'
 import {
   clopperPearsonLower,
   clopperPearsonUpper,
   expectedCalibrationError,
-  groupBootstrap,
   reliabilityBins,
   riskCoverageCurve,
 } from '../stats/index.ts'
 import { clip, countBy, createRng, quantile } from '../util/index.ts'
 import type { Usage } from '../wire/index.ts'
+import type { LookRow } from './look.ts'
 import type {
   Agreement,
   Confusion,
@@ -33,10 +38,8 @@ export interface EvaluatedInput {
   readonly specialist: string | null
   readonly score: number
   readonly loss: number
-  /** Requests of the window in this input's group. */
-  readonly trafficCount: number
-  /** ISO 8601 of the newest request with this input. */
-  readonly time: string
+  /** ISO 8601; null where unknown. */
+  readonly time: string | null
 }
 
 /** Everything the report says of a task that is not computed here, and the evidence for what is. */
@@ -44,8 +47,10 @@ export interface TaskEvidence
   extends Omit<TaskReport, 'answers' | 'agreement' | 'latency' | 'cost' | 'charts' | 'window'> {
   /** Readable answers of the lead over the window, null where unusable. */
   readonly leadAnswers: readonly (string | null)[]
-  /** Certification inputs; empty where no specialist could be fitted. */
+  /** Certification inputs, one per group; empty where no specialist could be fitted. */
   readonly evaluated: readonly EvaluatedInput[]
+  /** Every request of the certification groups, repeats included. */
+  readonly requests: readonly WeightedRequest[]
   /** ISO 8601, one per request, in any order. */
   readonly times: readonly string[]
   readonly leadLatenciesMs: readonly number[]
@@ -62,11 +67,27 @@ const MAX_CONFUSED_LABELS = 8
 const MAX_PAIRS = 12
 const INPUT_EXCERPT = 240
 
+/** The rows of a look as the report reads them; `label` is the output kind's readable form. */
+export function evaluatedInputs<Output>(
+  rows: readonly LookRow<Output>[],
+  label: (output: Output) => string,
+): EvaluatedInput[] {
+  return rows.map(({ input, expected, got, score, loss, time }) => ({
+    input,
+    lead: expected === null ? null : label(expected),
+    specialist: got === null ? null : label(got),
+    score,
+    loss,
+    time,
+  }))
+}
+
 /** One task's part of the report. */
 export function buildTaskReport(evidence: TaskEvidence): TaskReport {
   const {
     leadAnswers,
     evaluated,
+    requests,
     times,
     leadLatenciesMs,
     specialistLatenciesMs,
@@ -74,7 +95,7 @@ export function buildTaskReport(evidence: TaskEvidence): TaskReport {
     price,
     ...known
   } = evidence
-  const agreement = evaluated.length === 0 ? null : agreementOf(evaluated, known.goal)
+  const agreement = evaluated.length === 0 ? null : agreementOf({ evaluated, requests }, known.goal)
   const sorted = [...times].sort()
   return {
     ...known,
@@ -122,7 +143,7 @@ function latencyOf(samples: readonly number[]): Latency | null {
 }
 
 function agreementOf(
-  evaluated: readonly EvaluatedInput[],
+  { evaluated, requests }: Pick<TaskEvidence, 'evaluated' | 'requests'>,
   goal: CertificationOutcome | null,
 ): Agreement {
   const all = 1 - evaluated.reduce((sum, one) => sum + one.loss, 0) / evaluated.length
@@ -132,15 +153,16 @@ function agreementOf(
     all,
     newestFifth,
     newestDiffers: newestFifth !== null && (all < newestFifth.low || all > newestFifth.high),
-    ...trafficOf(evaluated, goal),
+    ...trafficOf(requests, goal),
   }
 }
 
 /** Exact two-sided 95 % bounds; losses between 0 and 1 are rounded up, which only widens what is claimed to differ. */
 function newestFifthOf(evaluated: readonly EvaluatedInput[]): Estimate | null {
-  const count = Math.floor(evaluated.length / 5)
+  const dated = evaluated.flatMap(({ time, loss }) => (time === null ? [] : [{ time, loss }]))
+  const count = Math.floor(dated.length / 5)
   if (count < 20) return null
-  const newest = [...evaluated]
+  const newest = dated
     .sort((a, b) => (a.time < b.time ? 1 : a.time > b.time ? -1 : 0))
     .slice(0, count)
   const loss = newest.reduce((sum, one) => sum + one.loss, 0)
@@ -153,21 +175,16 @@ function newestFifthOf(evaluated: readonly EvaluatedInput[]): Estimate | null {
 }
 
 function trafficOf(
-  evaluated: readonly EvaluatedInput[],
+  requests: readonly WeightedRequest[],
   goal: CertificationOutcome | null,
 ): Pick<Agreement, 'servedTrafficRisk' | 'servedTrafficShare'> {
   if (goal === null || !goal.claimed) return { servedTrafficRisk: null, servedTrafficShare: null }
-  const servedCounts = evaluated.map(one =>
-    serves(one.score, goal.threshold) ? one.trafficCount : 0,
-  )
-  const lossCounts = evaluated.map((one, i) => one.loss * (servedCounts[i] as number))
-  const total = evaluated.reduce((sum, one) => sum + one.trafficCount, 0)
-  const { estimate, low, high } = groupBootstrap(lossCounts, servedCounts, {
-    rng: createRng('report/traffic'),
-  })
+  const { risk, coverage } = trafficWeighted(requests, goal.threshold, createRng('report/traffic'))
   return {
-    servedTrafficRisk: Number.isNaN(estimate) ? null : { value: estimate, low, high },
-    servedTrafficShare: servedCounts.reduce((sum, count) => sum + count, 0) / total,
+    servedTrafficRisk: Number.isNaN(risk.estimate)
+      ? null
+      : { value: risk.estimate, low: risk.low, high: risk.high },
+    servedTrafficShare: Number.isNaN(coverage.estimate) ? null : coverage.estimate,
   }
 }
 

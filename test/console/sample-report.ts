@@ -55,7 +55,7 @@ function sampleTask(job: string, lines: readonly LabelledLine[]): TaskReport {
   const labels = [...new Set(mine.flatMap(line => line.leadLabel ?? []))].sort()
   const evaluated = mine
     .filter((_, index) => index % 2 === 0)
-    .map((line, index): EvaluatedInput => {
+    .map((line): EvaluatedInput => {
       const isEasy = rng.next() < (job === 'complaint check' ? 0.55 : 0.84)
       const score = isEasy ? 0.9 + 0.1 * rng.next() : 0.2 + 0.75 * rng.next()
       const isRight = rng.next() < (isEasy ? 0.99 : score * 0.9)
@@ -66,7 +66,6 @@ function sampleTask(job: string, lines: readonly LabelledLine[]): TaskReport {
         specialist,
         score,
         loss: specialist === line.leadLabel ? 0 : 1,
-        trafficCount: 1 + (index % 7 === 0 ? 3 : 0),
         time: line.line.time,
       }
     })
@@ -111,6 +110,12 @@ function sampleTask(job: string, lines: readonly LabelledLine[]): TaskReport {
     marginal: REPORT_RISKS.map(risk => outcome(risk, 'marginal')),
     leadAnswers: mine.map(line => line.leadLabel),
     evaluated,
+    requests: evaluated.map((one, index) => ({
+      group: `g${index}`,
+      score: one.score,
+      loss: one.loss,
+      weight: index % 7 === 0 ? 4 : 1,
+    })),
     times: mine.map(line => line.line.time),
     leadLatenciesMs: mine.map(line => line.line.latency_ms),
     specialistLatenciesMs: Array.from({ length: 50 }, () => 2.4 + rng.next() * 2),
