@@ -32,6 +32,11 @@ const runtime = async () => (await import('./runtime.ts')).runtimeCommands
 /** In the order of `understudy --help`. */
 export const commandTable: readonly CommandEntry[] = [
   {
+    name: 'import',
+    summary: 'Import recorded traffic; importing a file again changes nothing.',
+    load: async () => (await import('./import.ts')).importCommand,
+  },
+  {
     ...from('models list', models),
     summary: 'List the models of the catalog and which are on this machine.',
   },
@@ -51,6 +56,11 @@ export const commandTable: readonly CommandEntry[] = [
   {
     ...from('runtime remove', runtime),
     summary: 'Remove a native runtime from the data folder.',
+  },
+  {
+    name: 'config',
+    summary: 'Check the configuration and show every setting with its value.',
+    load: async () => (await import('./config.ts')).configCommand,
   },
   {
     name: 'version',
