@@ -166,6 +166,14 @@ describe('ensureLlamaRuntime', () => {
       message: expect.stringContaining('not installed'),
       help: expect.stringContaining('understudy runtime add llama'),
     })
+    process.env.UNDERSTUDY_OFFLINE = '1'
+    try {
+      await expect(ensureLlamaRuntime({ dataDir, run, ...here })).rejects.toMatchObject({
+        code: 'runtime-missing',
+      })
+    } finally {
+      delete process.env.UNDERSTUDY_OFFLINE
+    }
     expect(run.calls).toEqual([])
   })
 

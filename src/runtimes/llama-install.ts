@@ -11,7 +11,7 @@ export interface LlamaInstallOptions {
   readonly dataDir: string
   readonly signal?: AbortSignal
   readonly onProgress?: (progress: LlamaInstallProgress) => void
-  /** Never reach for the network: an error where the runtime is not there yet. */
+  /** Never reach for the network: an error where the runtime is not there yet. Default: `UNDERSTUDY_OFFLINE=1`. */
   readonly offline?: boolean
   /** Also load the native part of what is there, and install again where that fails. */
   readonly verify?: boolean
@@ -88,7 +88,7 @@ export async function inspectLlamaRuntime(
 export async function ensureLlamaRuntime(
   options: LlamaInstallOptions,
 ): Promise<{ readonly dir: string; readonly wasInstalled: boolean }> {
-  const { dataDir, signal, run = runCommand, offline = false, verify = false } = options
+  const { dataDir, signal, run = runCommand, verify = false } = options
   const dir = llamaRuntimeDir(dataDir)
   const state = await inspectLlamaRuntime(dataDir, options)
   if (state.kind === 'ready') {
@@ -97,7 +97,7 @@ export async function ensureLlamaRuntime(
     const fault = await probe(dir, run, signal)
     if (fault === null) return { dir, wasInstalled: false }
   }
-  if (offline) throw offlineError(dir, state)
+  if (options.offline ?? isOfflineWished()) throw offlineError(dir, state)
   await removeStale(join(dataDir, 'runtimes'))
   const temporary = join(dataDir, 'runtimes', `.llama-${randomHex(6)}`)
   await makeFolder(temporary)
@@ -267,6 +267,10 @@ async function sizeOf(path: string): Promise<number | null> {
     info => info.size,
     () => null,
   )
+}
+
+function isOfflineWished(): boolean {
+  return ['1', 'true', 'yes'].includes((process.env.UNDERSTUDY_OFFLINE ?? '').toLowerCase())
 }
 
 function offlineError(dir: string, state: LlamaState): UnderstudyError {

@@ -1,0 +1,15 @@
+import { expect, it, vi } from 'vitest'
+import { createOnnxSessions, ONNXRUNTIME_VERSION } from './onnx-sessions.ts'
+
+it('names the install command where ONNX Runtime cannot be loaded', async () => {
+  vi.doMock('onnxruntime-node', () => {
+    throw new Error('Cannot find module')
+  })
+  await expect(createOnnxSessions({ threads: 1, spin: false })).rejects.toMatchObject({
+    code: 'runtime-missing',
+    message: expect.stringContaining(`${process.platform}-${process.arch}`),
+    help: expect.stringContaining(
+      `npm install --ignore-scripts onnxruntime-node@${ONNXRUNTIME_VERSION}`,
+    ),
+  })
+})
