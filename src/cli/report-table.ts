@@ -21,7 +21,7 @@ interface Page {
 
 const INDENT = '   '
 const LABEL_WIDTH = 13
-const MIN_WIDTH = 60
+const MIN_WIDTH = 72
 const MAX_WIDTH = 120
 
 /** Colours where a person watches and has not declined them. */
@@ -51,15 +51,12 @@ export function renderReport(
     .join('\n\n')}\n`
 }
 
-function headline(report: LearnReport, { colors }: Page): string[] {
+function headline(report: LearnReport, { colors, width }: Page): string[] {
   const claimedCount = report.tasks.filter(task => task.goal?.claimed === true).length
   const risk = percent(report.settings.targetRisk)
   const taskCount = report.tasks.length + report.leftAlone.length
-  const lines = [
-    colors.bold(
-      `${whole(report.requestCount)} requests, ${plural(taskCount, 'task')}: ${claimedCount} certified at a target risk of ${risk}.`,
-    ),
-  ]
+  const title = `${whole(report.requestCount)} requests, ${plural(taskCount, 'task')}: ${claimedCount} certified at a target risk of ${risk}.`
+  const lines = wrap(title, width).map(line => colors.bold(line))
   const { imported } = report
   if (imported !== null) {
     const parts = [
@@ -71,7 +68,7 @@ function headline(report: LearnReport, { colors }: Page): string[] {
     ]
     lines.push(colors.dim(`Import: ${parts.join(', ')}.`))
     for (const { file, line, reason } of imported.broken.slice(0, 5)) {
-      lines.push(colors.dim(`${INDENT}${plain(`${file}:${line}: ${reason}`)}`))
+      lines.push(colors.dim(`${INDENT}${clip(plain(`${file}:${line}: ${reason}`), width - 5)}`))
     }
   }
   return lines
@@ -218,11 +215,8 @@ function closing(report: LearnReport, { colors, width }: Page): string[] {
   const { totalCost, settings } = report
   const lines: string[] = []
   if (totalCost !== null) {
-    lines.push(
-      colors.bold(
-        `Lead cost of these ${whole(totalCost.requestCount)} requests: ${dollars(totalCost.nowUsd)} now, ${dollars(totalCost.afterUsd)} after.`,
-      ),
-    )
+    const text = `Lead cost of these ${whole(totalCost.requestCount)} requests: ${dollars(totalCost.nowUsd)} now, ${dollars(totalCost.afterUsd)} after.`
+    lines.push(...wrap(text, width).map(line => colors.bold(line)))
   }
   const notes = [
     `Promise: ${settings.promise}, confidence ${percent(settings.confidenceLevel)} per statement, on distinct inputs; it assumes that future requests resemble these.`,
