@@ -28,7 +28,7 @@ export async function insertRows(
 function insertSql({ table, columns, key, conflict, where = 'true' }: BulkTable): string {
   const names = Object.keys(columns)
   const types = names.map(name => `${name} ${columns[name]}`)
-  const order = conflict === 'earliest' ? [...key, 'place'] : key
+  const order = conflict === 'earliest' ? [...key, 'place collate "C"'] : key
   const updates = names
     .filter(name => !key.includes(name))
     .map(name => `${name} = excluded.${name}`)
@@ -39,7 +39,7 @@ function insertSql({ table, columns, key, conflict, where = 'true' }: BulkTable)
   return `insert into ${table} (${names.join(', ')})
     select distinct on (${key.join(', ')}) ${names.join(', ')}
     from json_to_recordset($1::json) as r(${types.join(', ')}) where ${where}
-    order by ${order.map(name => (name === 'place' ? 'place collate "C"' : name)).join(', ')}
+    order by ${order.join(', ')}
     on conflict (${key.join(', ')}) ${onConflict}`
 }
 
