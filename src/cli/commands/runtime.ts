@@ -35,7 +35,7 @@ const add: Command = {
     const { dir, wasInstalled } = await ensureLlamaRuntime({
       dataDir,
       signal: terminal.signal,
-      offline: input.options.offline === true,
+      ...(input.options.offline === true ? { offline: true } : {}),
       verify: true,
       onProgress: ({ stage, doneCount }) => {
         if (stage === 'install') progress.update('install', doneCount, 0, 'packages')
