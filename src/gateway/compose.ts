@@ -1,0 +1,145 @@
+/** Puts the whole house together for one data folder: workspace, lead, cascade, gateway. Decides nothing itself. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Cascade, createCascade, type LiveTask } from '../cascade/index.ts'
+import { type Config, configHash, loadConfig } from '../config/index.ts'
+import type { Lead } from '../runtimes/index.ts'
+import { describeTrace } from '../tasks/index.ts'
+import { type Clock, systemClock } from '../util/index.ts'
+import { type OwnedWorkspace, openWorkspace } from '../workspace/index.ts'
+import { createGateway, type Gateway } from './app.ts'
+import { DEFAULT_LIMITS } from './context.ts'
+import type { JobRunner } from './jobs.ts'
+import { type OpenProgress, openLead } from './open-lead.ts'
+
+/** What jobs and the loading of specialists may use. */
+export interface House {
+  readonly workspace: OwnedWorkspace
+  readonly config: Config
+  readonly cascade: Cascade
+  /** Puts on stage what the store says is live; call it after a promotion or a roll-back. */
+  readonly refreshLive: () => Promise<void>
+}
+
+export interface OpenUnderstudyOptions {
+  readonly dataDir: string
+  /** Default: the process's. */
+  readonly env?: Readonly<Record<string, string | undefined>>
+  readonly configFile?: string
+  /** `URL`, `replay:FILE` or `local:MODEL`, in place of the configuration's; or a lead, which is closed with the rest. */
+  readonly lead?: string | Lead | null
+  readonly clock?: Clock
+  /** Loads the specialists that the store says are live. */
+  readonly loadLive?: (house: Pick<House, 'workspace' | 'config'>) => Promise<readonly LiveTask[]>
+  /** Long work by kind. */
+  readonly jobs?: (house: House) => Readonly<Record<string, JobRunner>>
+  readonly signal?: AbortSignal
+  readonly onProgress?: (progress: OpenProgress) => void
+  /** Notices for the operator. */
+  readonly log?: (text: string) => void
+}
+
+export interface Understudy extends House {
+  /** The HTTP application: callable in process, and able to listen. */
+  readonly gateway: Gateway
+  /** Closes everything in order; what is under way is recorded first. */
+  close(): Promise<void>
+}
+
+/** How long a specialist that left the stage may finish what it was asked. */
+const LEAVING_MS = 5_000
+
+/**
+ * Opens a data folder with everything that serves it.
+ * @throws config-invalid, data-folder-busy, ledger-unwritable, file-unreadable, usage-invalid, and what opening a local model throws
+ */
+export async function openUnderstudy(options: OpenUnderstudyOptions): Promise<Understudy> {
+  const { dataDir, env = process.env, configFile, clock = systemClock } = options
+  const { log = () => {}, loadLive = async () => [], jobs = () => ({}) } = options
+  const config = await loadConfig({ dataDir, env, file: configFile })
+  const { databaseUrl, durability, maxBodyMb, leadKey } = config.settings
+  const workspace = await openWorkspace({
+    dataDir,
+    describe: describeTrace,
+    durability: durability === 'sync' ? 'sync' : 'group',
+    clock,
+    ...(databaseUrl === null ? {} : { databaseUrl }),
+  })
+  let lead: Lead | null = null
+  try {
+    lead = await leadOf(options, config, env)
+    const hash = configHash(config)
+    const cascade = createCascade({ configHash: hash, bindings: config.tasks, clock })
+    const refreshLive = async (): Promise<void> => {
+      const before = cascade.live()
+      const after = await loadLive({ workspace, config })
+      cascade.setLive(after)
+      const kept = new Set(after.map(task => task.specialist))
+      const leaving = before.map(task => task.specialist).filter(one => !kept.has(one))
+      if (leaving.length > 0) void closeLater(leaving, log)
+    }
+    await refreshLive()
+    const house: House = { workspace, config, cascade, refreshLive }
+    const gateway = createGateway({
+      workspace,
+      cascade,
+      lead,
+      leadHasKey: leadKey !== null,
+      keys: config.keys,
+      jobs: jobs(house),
+      clock,
+      configHash: hash,
+      limits: { ...DEFAULT_LIMITS, maxBodyBytes: Math.round(maxBodyMb * 1024 * 1024) },
+      allowedHosts: [],
+      log,
+    })
+    return { ...house, gateway, close: closer(house, gateway, lead) }
+  } catch (error) {
+    await lead?.close()
+    await workspace.close()
+    throw error
+  }
+}
+
+async function leadOf(
+  { dataDir, lead, signal, onProgress }: OpenUnderstudyOptions,
+  { settings }: Config,
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<Lead | null> {
+  const named = lead === undefined ? settings.lead : lead
+  if (named === null || typeof named === 'object') return named
+  return openLead(named, {
+    key: settings.leadKey,
+    dataDir,
+    env,
+    ...(signal === undefined ? {} : { signal }),
+    ...(onProgress === undefined ? {} : { onProgress }),
+  })
+}
+
+function closer(
+  { workspace, cascade }: House,
+  gateway: Gateway,
+  lead: Lead | null,
+): () => Promise<void> {
+  let closed: Promise<void> | null = null
+  const close = async (): Promise<void> => {
+    await gateway.close()
+    await lead?.close()
+    await Promise.all(cascade.live().map(task => task.specialist.close()))
+    await workspace.close()
+  }
+  return () => {
+    closed ??= close()
+    return closed
+  }
+}
+
+async function closeLater(
+  specialists: readonly { close(): Promise<void> }[],
+  log: (text: string) => void,
+): Promise<void> {
+  await sleep(LEAVING_MS, undefined, { ref: false })
+  for (const specialist of specialists) {
+    await specialist.close().catch(error => log(`A specialist could not be closed: ${error}`))
+  }
+}
