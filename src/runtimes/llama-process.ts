@@ -105,5 +105,6 @@ process.on('message', (message: ToLlama) => {
 })
 // The gateway is gone, however it went; without this the process would live on and hold the memory.
 process.on('disconnect', () => process.exit(0))
-// A Ctrl-C in the terminal reaches the whole group: the gateway drains first and then ends this process.
+// Ctrl-C and service managers signal the whole group: the gateway drains first, and then ends this process.
 process.on('SIGINT', () => {})
+process.on('SIGTERM', () => {})
