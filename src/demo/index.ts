@@ -7,5 +7,5 @@ export {
   type LeadSlip,
   type LogLine,
 } from './generate.ts'
-export type { Expectation } from './job.ts'
+export { type Expectation, readLabel } from './job.ts'
 export { JOBS } from './jobs.ts'

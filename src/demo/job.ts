@@ -1,6 +1,6 @@
 /** What one recurring use of the lead consists of, seen from the application that calls it. */
 import type { Rng } from '../util/index.ts'
-import type { Answer } from '../wire/index.ts'
+import { type Answer, isObject, tryJson } from '../wire/index.ts'
 
 /** What kind of attention a job should get from Understudy; the demo checks that it did. */
 export type Expectation = 'learnable' | 'leave-alone'
@@ -52,4 +52,11 @@ export function singleTurn(system: string, user: string): readonly object[] {
     { role: 'system', content: system },
     { role: 'user', content: user },
   ]
+}
+
+/** The label in an answer, whatever its coat: text, the only field of a JSON object, or a tool's only argument. */
+export function readLabel(answer: Answer): string {
+  const text = answer.kind === 'tool' ? answer.argumentsText : answer.text
+  const value = tryJson(text)?.value
+  return isObject(value) ? String(Object.values(value)[0]) : text.trim()
 }
