@@ -85,19 +85,21 @@ function httpClient(address: string, key: string | undefined): Client {
   }
 }
 
-/** Loads the whole house only where it is needed. */
-async function openInProcess({
-  dataDir,
-  env = process.env,
-  configFile,
-}: ConnectOptions): Promise<Client> {
+/** Loads the whole house only where it is needed; without a lead, since commands ask for none. */
+async function openInProcess(options: ConnectOptions): Promise<Client> {
   const { openUnderstudy } = await import('../gateway/index.ts')
-  const { app, close } = await openUnderstudy({
+  const { dataDir, env = process.env, configFile } = options
+  const { gateway, close } = await openUnderstudy({
     dataDir,
     env,
+    lead: null,
     ...(configFile === undefined ? {} : { configFile }),
   })
-  return { request: async (path, init) => app.request(path, init), close }
+  return {
+    request: async (path, init) =>
+      gateway.request(path, init),
+    close,
+  }
 }
 
 /**
