@@ -10,6 +10,8 @@ import { createGateway, type Gateway } from './app.ts'
 import { DEFAULT_LIMITS } from './context.ts'
 import type { JobRunner } from './jobs.ts'
 import { type OpenProgress, openLead } from './open-lead.ts'
+import { createSpecialistLoader, type SpecialistLoader } from './specialists.ts'
+import { createWork } from './work.ts'
 
 /** What jobs and the loading of specialists may use. */
 export interface House {
@@ -28,9 +30,9 @@ export interface OpenUnderstudyOptions {
   /** `URL`, `replay:FILE` or `local:MODEL`, in place of the configuration's; or a lead, which is closed with the rest. */
   readonly lead?: string | Lead | null
   readonly clock?: Clock
-  /** Loads the specialists that the store says are live. */
+  /** Default: opens the specialists that the store says are live. */
   readonly loadLive?: (house: Pick<House, 'workspace' | 'config'>) => Promise<readonly LiveTask[]>
-  /** Long work by kind. */
+  /** Long work by kind; default: importing and learning. */
   readonly jobs?: (house: House) => Readonly<Record<string, JobRunner>>
   readonly signal?: AbortSignal
   readonly onProgress?: (progress: OpenProgress) => void
@@ -54,7 +56,9 @@ const LEAVING_MS = 5_000
  */
 export async function openUnderstudy(options: OpenUnderstudyOptions): Promise<Understudy> {
   const { dataDir, env = process.env, configFile, clock = systemClock } = options
-  const { log = () => {}, loadLive = async () => [], jobs = () => ({}) } = options
+  const { log = () => {}, jobs = createWork } = options
+  const loader = createSpecialistLoader(log)
+  const { loadLive = ({ workspace }) => loader.load(workspace) } = options
   const config = await loadConfig({ dataDir, env, file: configFile })
   const { databaseUrl, durability, maxBodyMb, leadKey } = config.settings
   const workspace = await openWorkspace({
@@ -92,9 +96,10 @@ export async function openUnderstudy(options: OpenUnderstudyOptions): Promise<Un
       allowedHosts: [],
       log,
     })
-    return { ...house, gateway, close: closer(house, gateway, lead) }
+    return { ...house, gateway, close: closer(house, { gateway, lead, loader }) }
   } catch (error) {
     await lead?.close()
+    await loader.close()
     await workspace.close()
     throw error
   }
@@ -118,14 +123,14 @@ async function leadOf(
 
 function closer(
   { workspace, cascade }: House,
-  gateway: Gateway,
-  lead: Lead | null,
+  { gateway, lead, loader }: { gateway: Gateway; lead: Lead | null; loader: SpecialistLoader },
 ): () => Promise<void> {
   let closed: Promise<void> | null = null
   const close = async (): Promise<void> => {
     await gateway.close()
     await lead?.close()
     await Promise.all(cascade.live().map(task => task.specialist.close()))
+    await loader.close()
     await workspace.close()
   }
   return () => {

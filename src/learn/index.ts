@@ -1,5 +1,6 @@
 export type { CandidateSummary } from './choose-candidate.ts'
 export { createClosedSetLearner, loadClosedSetSpecialist } from './closed-set-learner.ts'
+export { DEFAULT_ENCODER, type EncoderPartsOptions, openEncoderParts } from './encoder-parts.ts'
 export {
   type FileReport,
   type ImportOptions,
@@ -8,6 +9,11 @@ export {
   type ImportTarget,
   importFiles,
 } from './import.ts'
+export { type JobHostOptions, runInProcess } from './job-host.ts'
+export type { JobEvent, JobOrder, JobSettings } from './job-messages.ts'
+export { type ImportParams, parseImportParams, parseLearnParams } from './job-params.ts'
+export type { LearnParams } from './learn.ts'
+export { computedBy, type StoredSpecialist } from './learn-one.ts'
 export type {
   CertificationSet,
   LearnCounts,

@@ -1,5 +1,6 @@
 /** Layer 0, Node only: files and processes. */
 
+export { kernelFamily } from './cpu.ts'
 export { builtModule } from './entry.ts'
 export { sha256, sha256File, writeFileAtomic } from './files.ts'
 export {

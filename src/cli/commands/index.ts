@@ -27,10 +27,16 @@ function from(
 }
 
 const models = async () => (await import('./models.ts')).modelCommands
+const ledger = async () => (await import('./ledger.ts')).ledgerCommands
 const runtime = async () => (await import('./runtime.ts')).runtimeCommands
 
 /** In the order of `understudy --help`. */
 export const commandTable: readonly CommandEntry[] = [
+  {
+    name: 'learn',
+    summary: 'Find the recurring tasks in recorded traffic, fit a specialist for each, certify it.',
+    load: async () => (await import('./learn.ts')).learnCommand,
+  },
   {
     name: 'import',
     summary: 'Import recorded traffic; importing a file again changes nothing.',

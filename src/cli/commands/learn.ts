@@ -1,0 +1,154 @@
+/** `understudy learn`: posts a learning job and shows what came of it. */
+import { writeFile } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import { renderReportHtml } from '../../console/index.ts'
+import type { LearnParams, LearnReport } from '../../learn/index.ts'
+import { flagOption, numberOption, parseDuration, textOption, usageError } from '../args.ts'
+import { connect, runJob } from '../client.ts'
+import type { Command, CommandInput } from '../command.ts'
+import { configOption, dataFolder, dataOption, jsonOption } from '../options.ts'
+import { renderReport } from '../report-table.ts'
+
+export const learnCommand: Command = {
+  name: 'learn',
+  summary: 'Find the recurring tasks in recorded traffic, fit a specialist for each, certify it.',
+  positionals: {
+    placeholder: 'FILE',
+    help: 'Recorded traffic to import first; without any, the traffic already recorded is used.',
+    min: 0,
+    max: 1000,
+  },
+  options: [
+    dataOption,
+    configOption,
+    {
+      name: 'target-risk',
+      type: 'string',
+      placeholder: 'SHARE',
+      default: '0.05',
+      help: 'Share of the answered requests that may differ from the lead.',
+    },
+    {
+      name: 'confidence-level',
+      type: 'string',
+      placeholder: 'SHARE',
+      default: '0.9',
+      help: 'How sure the promise has to be.',
+    },
+    {
+      name: 'promise',
+      type: 'string',
+      placeholder: 'KIND',
+      default: 'selective',
+      help: 'selective (of what it answers) or marginal (of all requests).',
+    },
+    {
+      name: 'budget',
+      type: 'string',
+      placeholder: 'TIME',
+      default: '3m',
+      help: 'Limit of the fitting time in total, e.g. 90s, 3m, 1h.',
+    },
+    {
+      name: 'seed',
+      type: 'string',
+      placeholder: 'N',
+      default: '0',
+      help: 'Salts the split and everything random.',
+    },
+    {
+      name: 'promote',
+      type: 'boolean',
+      help: 'Put what is certified at the target risk straight to live.',
+    },
+    {
+      name: 'format',
+      type: 'string',
+      placeholder: 'NAME',
+      help: 'Format of the files; recognised by itself where left out.',
+    },
+    {
+      name: 'task',
+      type: 'string',
+      placeholder: 'NAME',
+      help: 'Declared task of a file of text and label.',
+    },
+    {
+      name: 'app',
+      type: 'string',
+      placeholder: 'NAME',
+      help: 'App of the imported lines that name none.',
+    },
+    jsonOption,
+    {
+      name: 'html',
+      type: 'string',
+      placeholder: 'FILE',
+      help: 'Also write the report as one self-contained page.',
+    },
+  ],
+  examples: [
+    'understudy learn traffic.jsonl',
+    'understudy learn traffic.jsonl --target-risk 0.02 --promote --html report.html',
+    'understudy learn labelled.csv --task intent --json',
+  ],
+  async run(input, terminal) {
+    const params = learnParams(input)
+    const html = textOption(input, 'html')
+    const client = await connect({
+      dataDir: dataFolder(input, terminal),
+      env: terminal.env,
+      configFile: textOption(input, 'config'),
+    })
+    try {
+      const report = (await runJob(client, 'learn', params, terminal)) as LearnReport
+      if (html !== undefined) await writeFile(html, renderReportHtml(report))
+      terminal.out(
+        flagOption(input, 'json')
+          ? `${JSON.stringify(report, null, 2)}\n`
+          : renderReport(report, terminal),
+      )
+      if (html !== undefined) terminal.err(`report written to ${html}\n`)
+    } finally {
+      await client.close()
+    }
+    return 0
+  },
+}
+
+function learnParams(input: CommandInput): LearnParams {
+  const promise = textOption(input, 'promise') ?? 'selective'
+  if (promise !== 'selective' && promise !== 'marginal') {
+    throw usageError(`--promise is "${promise}".`, 'use selective or marginal.')
+  }
+  return {
+    files: input.positionals.map(file => resolve(file)),
+    format: textOption(input, 'format') ?? null,
+    task: textOption(input, 'task') ?? null,
+    app: textOption(input, 'app') ?? null,
+    targetRisk: share(input, 'target-risk', 0.05),
+    confidenceLevel: share(input, 'confidence-level', 0.9),
+    promise,
+    budgetMs: budget(textOption(input, 'budget') ?? '3m'),
+    seed: seed(input),
+    promote: flagOption(input, 'promote'),
+  }
+}
+
+function share(input: CommandInput, name: string, fallback: number): number {
+  const value = numberOption(input, name, { min: 0, max: 1 }) ?? fallback
+  if (value > 0 && value < 1) return value
+  throw usageError(`--${name} is ${value}.`, 'use a share between 0 and 1, such as 0.05.')
+}
+
+function budget(text: string): number {
+  const value = parseDuration(text)
+  if (value !== null && value > 0) return value
+  throw usageError(`--budget is "${text}".`, 'use a time such as 90s, 3m or 1h.')
+}
+
+function seed(input: CommandInput): number {
+  const value = numberOption(input, 'seed') ?? 0
+  if (Number.isSafeInteger(value)) return value
+  throw usageError(`--seed is ${value}.`, 'use a whole number.')
+}

@@ -1,0 +1,99 @@
+/** The process of one job: told by its host what to do, with the host's database and a ledger writer of its own. */
+import { isUnderstudyError, UnderstudyError } from '../errors.ts'
+import { openInProcessRuntime } from '../runtimes/index.ts'
+import { processChannel } from '../store/index.ts'
+import { describeTrace } from '../tasks/index.ts'
+import { systemClock } from '../util/index.ts'
+import { isLogFormat } from '../wire/index.ts'
+import { openChildWorkspace, type Workspace } from '../workspace/index.ts'
+import { openEncoderParts } from './encoder-parts.ts'
+import { importFiles } from './import.ts'
+import type { HostMessage, JobEvent, JobMessage, JobOrder, SentError } from './job-messages.ts'
+import type { ImportParams } from './job-params.ts'
+import { type LearnParams, learn } from './learn.ts'
+
+/** Both cores: nothing else of this process needs one while a graph runs. */
+const THREADS = 2
+
+const stop = new AbortController()
+
+process.on('message', (message: Partial<HostMessage>) => {
+  if (message.type === 'cancel') stop.abort()
+  if (message.type === 'start')
+    void start((message as Extract<HostMessage, { type: 'start' }>).order)
+})
+// Without its host a job has nobody to report to, and no database.
+process.on('disconnect', () => process.exit(1))
+
+async function start(order: JobOrder): Promise<void> {
+  try {
+    const { durability, signingKeyPath } = order.settings
+    const workspace = await openChildWorkspace({
+      dataDir: order.dataDir,
+      describe: describeTrace,
+      durability,
+      channel: processChannel(process),
+      ...(signingKeyPath !== null && { signingKeyPath }),
+    })
+    try {
+      send({ type: 'done', result: await run(order, workspace) })
+    } finally {
+      await workspace.close()
+    }
+  } catch (error) {
+    send({ type: 'failed', error: sent(error) })
+  }
+}
+
+function run({ kind, params, settings }: JobOrder, workspace: Workspace): Promise<unknown> {
+  const { signal } = stop
+  if (kind === 'learn') {
+    return learn(params as LearnParams, {
+      workspace,
+      openParts: () =>
+        openEncoderParts({
+          openRuntime: () => openInProcessRuntime({ threads: THREADS }),
+          signal,
+          onEvent,
+        }),
+      prices: settings.prices,
+      clock: systemClock,
+      signal,
+      onEvent,
+    })
+  }
+  if (kind === 'import') return runImport(params as ImportParams, workspace, signal)
+  throw new UnderstudyError('request-invalid', `there is no job kind "${kind}"`)
+}
+
+function runImport(
+  { files, format, task, app }: ImportParams,
+  workspace: Workspace,
+  signal: AbortSignal,
+): Promise<unknown> {
+  return importFiles(workspace, files, {
+    format: format !== null && isLogFormat(format) ? format : undefined,
+    task: task ?? undefined,
+    app: app ?? undefined,
+    signal,
+    onProgress: onEvent,
+    clock: systemClock,
+  })
+}
+
+function onEvent(event: JobEvent): void {
+  send({ type: 'event', event })
+}
+
+function send(message: JobMessage): void {
+  process.send?.(message)
+}
+
+function sent(error: unknown): SentError {
+  if (stop.signal.aborted)
+    return { code: 'cancelled', message: 'the job was cancelled', help: null }
+  if (isUnderstudyError(error))
+    return { code: error.code, message: error.message, help: error.help ?? null }
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
+  return { code: 'job-failed', message: text, help: null }
+}
