@@ -2,6 +2,7 @@
 import {
   Add,
   Cast,
+  constant,
   Div,
   emit,
   float32,
@@ -19,7 +20,6 @@ import {
   Shape,
   Slice,
   Softmax,
-  Squeeze,
   Sub,
   scalar,
   Transpose,
@@ -108,7 +108,7 @@ function meanPool(hidden: Value, present: Value): Value {
 }
 
 function firstToken(hidden: Value): Value {
-  return Squeeze(Slice(hidden, { axis: 1, end: 1 }), [1])
+  return Gather(hidden, constant('first', 'int64', BigInt64Array.of(0n), []), 1)
 }
 
 function normalise(x: Value): Value {

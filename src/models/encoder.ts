@@ -52,6 +52,13 @@ export async function createEncoder(options: EncoderOptions): Promise<EncoderHan
     config: files.tokenizerConfig,
     maxTokens,
   })
+  if (tokenizer.maxId >= config.vocabularySize) {
+    throw new UnderstudyError(
+      'model-corrupt',
+      `tokenizer.json numbers tokens up to ${tokenizer.maxId}, config.json has ${config.vocabularySize}`,
+      { help: 'Use the tokenizer, the weights and the configuration of the same model.' },
+    )
+  }
   const weights = readEncoderWeights(readSafetensors(files.weights), config)
   await runtime.load(session, encoderGraph(config, weights))
 

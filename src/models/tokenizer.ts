@@ -5,6 +5,8 @@ import { UnderstudyError } from '../errors.ts'
 export interface Tokenizer {
   readonly maxTokens: number
   readonly padId: number
+  /** Largest number that `encode` can give. */
+  readonly maxId: number
   /** Token numbers with the model's special tokens, at most `maxTokens`. */
   encode(text: string): number[]
 }
@@ -35,6 +37,7 @@ export function createTokenizer({ tokenizer, config, maxTokens }: TokenizerOptio
   if (room < 1) throw corrupt(`it leaves no room for text in ${maxTokens} tokens`)
   return {
     maxTokens,
+    maxId: [...inner.get_vocab().values()].reduce((a, b) => Math.max(a, b), 0),
     padId: inner.token_to_id('[PAD]') ?? inner.token_to_id('<pad>') ?? 0,
     encode(text) {
       let length = room * CHARACTERS_PER_TOKEN
