@@ -46,7 +46,14 @@ export async function listen({
       { help: 'Set UNDERSTUDY_KEY, or leave --host out to stay on loopback.' },
     )
   }
+  if (!Number.isInteger(port) || port < 0 || port > 65_535) {
+    throw new UnderstudyError('usage-invalid', `The port ${port} is no whole number to 65535.`, {
+      help: 'Choose another --port; 0 picks a free one.',
+    })
+  }
   const server = createServer(
+    // A request without a host is answered like one to localhost; Node would refuse it with an empty body.
+    { requireHostHeader: false },
     getRequestListener(request => answer(request, door), {
       hostname: 'localhost',
       errorHandler: error => malformed(error),
