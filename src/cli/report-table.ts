@@ -1,6 +1,15 @@
 /** The learning report for terminals: one block per task, readable at 80 columns. Knows the report, not how it came about. */
 import pc from 'picocolors'
-import { bytes, dollars, milliseconds, percent, plain, plural, whole } from '../console/index.ts'
+import {
+  bytes,
+  dollars,
+  milliseconds,
+  percent,
+  plain,
+  plural,
+  taskTitle,
+  whole,
+} from '../console/index.ts'
 import type { CertificationOutcome } from '../evals/index.ts'
 import {
   type Estimate,
@@ -76,9 +85,11 @@ function headline(report: LearnReport, { colors, width }: Page): string[] {
 
 function taskBlock(task: TaskReport, index: number, page: Page): string[] {
   const { colors, width } = page
-  const app = task.key.app === null ? '' : `${task.key.app} · `
   const status = statusOf(task)
-  const title = clip(plain(`${index + 1}  ${app}${task.name}`), width - status.length - 2)
+  const title = clip(
+    plain(`${index + 1}  ${taskTitle({ app: task.key.app, name: task.name })}`),
+    width - status.length - 2,
+  )
   const tone = task.goal?.claimed === true ? colors.green : colors.yellow
   const rule = colors.dim('─'.repeat(Math.max(1, width - title.length - status.length - 2)))
   const lines = [`${colors.bold(title)} ${rule} ${tone(status)}`]
@@ -202,8 +213,7 @@ function leftAloneBlock({ leftAlone }: LearnReport, { colors, width }: Page): st
   if (leftAlone.length === 0) return []
   const lines = [colors.bold('Left to the lead')]
   for (const task of leftAlone) {
-    const app = task.app === null ? '' : `${task.app} · `
-    const text = `${app}${task.name} (${whole(task.requestCount)}): ${task.because}`
+    const text = `${taskTitle(task)} (${whole(task.requestCount)}): ${task.because}`
     lines.push(
       ...wrap(plain(text), width - 5).map((line, i) => `${INDENT}${i === 0 ? '' : '  '}${line}`),
     )

@@ -42,3 +42,14 @@ export function plain(text: string): string {
     .replace(/ {2,}/g, ' ')
     .trim()
 }
+
+/** A task's name with its app in front, unless the name begins with it anyway. */
+export function taskTitle({
+  app,
+  name,
+}: {
+  readonly app: string | null
+  readonly name: string
+}): string {
+  return app === null || name.startsWith(app) ? name : `${app} · ${name}`
+}

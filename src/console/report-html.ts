@@ -8,7 +8,7 @@ import {
   type TaskReport,
 } from '../learn/index.ts'
 import { reliabilityChart, riskCoverageChart } from './charts.ts'
-import { bytes, dollars, milliseconds, percent, plural, whole } from './format.ts'
+import { bytes, dollars, milliseconds, percent, plural, taskTitle, whole } from './format.ts'
 import { type Html, html } from './html.ts'
 import { REPORT_CSS } from './report-css.ts'
 
@@ -65,7 +65,7 @@ function taskCard(task: TaskReport, index: number): Html {
         : task.goal === null
           ? 'not learned'
           : 'no claim'
-  return html`<section class="card" aria-labelledby="${id}"><div class="head"><h2 id="${id}">${task.key.app === null ? '' : `${task.key.app} · `}${task.name}</h2><span class="badge${isCertified ? ' ok' : ''}">${status}</span></div>
+  return html`<section class="card" aria-labelledby="${id}"><div class="head"><h2 id="${id}">${taskTitle({ app: task.key.app, name: task.name })}</h2><span class="badge${isCertified ? ' ok' : ''}">${status}</span></div>
 ${task.key.systemExcerpt === '' ? null : html`<p class="excerpt small">${task.key.systemExcerpt}</p>`}
 ${facts(task)}${warnings(task)}${coverageTable(task)}${charts(task, id)}${confusion(task)}${differences(task)}</section>`
 }
@@ -200,7 +200,7 @@ function leftAlone({ leftAlone }: LearnReport): Html | null {
   if (leftAlone.length === 0) return null
   return html`<section class="card" aria-labelledby="left-alone"><h2 id="left-alone">Left to the lead</h2><div class="scroll"><table>
 <thead><tr><th scope="col">task</th><th scope="col" class="num">requests</th><th scope="col">why</th></tr></thead>
-<tbody>${leftAlone.map(task => html`<tr><th scope="row">${task.app === null ? '' : `${task.app} · `}${task.name}</th><td class="num">${whole(task.requestCount)}</td><td>${task.because}</td></tr>`)}</tbody></table></div></section>`
+<tbody>${leftAlone.map(task => html`<tr><th scope="row">${taskTitle(task)}</th><td class="num">${whole(task.requestCount)}</td><td>${task.because}</td></tr>`)}</tbody></table></div></section>`
 }
 
 function footer({ settings, notices, tasks }: LearnReport): Html {

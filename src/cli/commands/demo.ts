@@ -180,13 +180,15 @@ async function serveNextDay(
   const gateway = await startGateway(dataDir, `replay:${file}`, signal)
   const progress = createProgress(terminal)
   try {
+    // The process that serves owns the folder, so this leads to its port.
+    const client = await connect({ dataDir, env })
     const replies = await replayDay(labelledDay(day), {
-      address: gateway.address,
+      client,
       requestsPerSecond: REQUESTS_PER_SECOND,
       signal,
       onProgress: done => progress.update('replay', done, day.requestCount),
     })
-    const reasons = await escalationReasons(replies, gateway.address, signal)
+    const reasons = await escalationReasons(replies, client, signal)
     return measureReplay(replies, reasons, prices)
   } finally {
     progress.finish()

@@ -1,8 +1,9 @@
-/** Sends a day's requests to a gateway at a steady pace and notes what came back. Knows HTTP, not what is good. */
+/** Sends a day's requests to a gateway at a steady pace and notes what came back. Judges nothing. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { LabelledLine } from '../../demo/index.ts'
 import { systemClock } from '../../util/index.ts'
 import { isObject, tryJson } from '../../wire/index.ts'
+import type { Client } from '../client.ts'
 
 /** What came back for one request of the day. */
 export interface Reply {
@@ -19,7 +20,8 @@ export interface Reply {
 }
 
 export interface ReplayOptions {
-  readonly address: string
+  /** Of the process that serves. */
+  readonly client: Client
   readonly requestsPerSecond: number
   readonly signal: AbortSignal
   readonly onProgress: (doneCount: number) => void
@@ -34,7 +36,7 @@ const MAX_IN_FLIGHT = 256
  */
 export async function replayDay(
   lines: readonly LabelledLine[],
-  { address, requestsPerSecond, signal, onProgress }: ReplayOptions,
+  { client, requestsPerSecond, signal, onProgress }: ReplayOptions,
 ): Promise<readonly Reply[]> {
   const replies: Reply[] = []
   const inFlight = new Set<Promise<void>>()
@@ -45,7 +47,7 @@ export async function replayDay(
     const waitMs = dueMs - systemClock.monotonic()
     if (waitMs > 1) await sleep(waitMs, undefined, { signal })
     if (inFlight.size >= MAX_IN_FLIGHT) await Promise.race(inFlight)
-    const sent: Promise<void> = send(source, address, signal).then(reply => {
+    const sent: Promise<void> = send(source, client, signal).then(reply => {
       replies.push(reply)
       inFlight.delete(sent)
       onProgress(replies.length)
@@ -58,9 +60,9 @@ export async function replayDay(
   return replies
 }
 
-async function send(source: LabelledLine, address: string, signal: AbortSignal): Promise<Reply> {
+async function send(source: LabelledLine, client: Client, signal: AbortSignal): Promise<Reply> {
   const startMs = systemClock.monotonic()
-  const response = await fetch(`${address}/v1/chat/completions`, {
+  const response = await client.request('/v1/chat/completions', {
     method: 'POST',
     headers: { 'content-type': 'application/json', 'x-understudy-app': source.line.app },
     body: JSON.stringify(source.line.request),
@@ -84,14 +86,14 @@ async function send(source: LabelledLine, address: string, signal: AbortSignal):
 /** Reason codes of the replies that the lead gave, by how often they occur, read back from the decisions. */
 export async function escalationReasons(
   replies: readonly Reply[],
-  address: string,
+  client: Client,
   signal: AbortSignal,
 ): Promise<Readonly<Record<string, number>>> {
   const counts: Record<string, number> = {}
   const waiting = replies.filter(reply => reply.servedBy === 'lead' && reply.decisionId !== null)
   const worker = async (): Promise<void> => {
     for (let reply = waiting.pop(); reply !== undefined; reply = waiting.pop()) {
-      const response = await fetch(`${address}/understudy/v1/decisions/${reply.decisionId}`, {
+      const response = await client.request(`/understudy/v1/decisions/${reply.decisionId}`, {
         signal,
       })
       const trace = tryJson(await response.text())?.value
