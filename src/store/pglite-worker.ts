@@ -1,5 +1,6 @@
 /** Entry of the worker thread that holds PGlite. Speaks the channel protocol and nothing else. */
-import { mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { parentPort, workerData } from 'node:worker_threads'
 import { PGlite } from '@electric-sql/pglite'
 import { assert } from '../errors.ts'
@@ -16,10 +17,35 @@ const port = parentPort
 const run = async (on: PgliteQueryable, sql: string, values: readonly Value[] = []) =>
   (await on.query(sql, [...values])).rows as Row[]
 
-try {
-  const { folder } = workerData as { folder: string }
+/**
+ * The database is a projection of the ledger, so a folder that cannot be used is put aside and begun anew; the marker
+ * tells a folder whose first start was killed half-way.
+ */
+async function open(folder: string): Promise<PGlite> {
+  const marker = join(folder, 'understudy.ready')
+  if (!existsSync(marker)) return create(folder, marker)
+  try {
+    return await PGlite.create(folder)
+  } catch {
+    return create(folder, marker)
+  }
+}
+
+async function create(folder: string, marker: string): Promise<PGlite> {
+  const aside = `${folder}.broken`
+  if (existsSync(folder)) {
+    rmSync(aside, { recursive: true, force: true })
+    renameSync(folder, aside)
+  }
   mkdirSync(folder, { recursive: true })
   const pglite = await PGlite.create(folder)
+  writeFileSync(marker, '')
+  rmSync(aside, { recursive: true, force: true })
+  return pglite
+}
+
+try {
+  const pglite = await open((workerData as { folder: string }).folder)
   const database: Database = {
     query: (sql, values) => run(pglite, sql, values),
     transaction: work =>

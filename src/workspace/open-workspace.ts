@@ -64,6 +64,8 @@ export interface OpenChildWorkspaceOptions extends CommonOptions {
 
 /** How long opening waits for the projection; what takes longer goes on behind. */
 const CATCH_UP_WITHIN_MS = 1_500
+/** How long closing waits for the projection; the next start does the rest. */
+const SETTLE_WITHIN_MS = 5_000
 
 /**
  * Opens a data folder as its owner. Works while the database is away: `health` says so, the ledger records. Call
@@ -155,10 +157,10 @@ async function assemble(
     health: () => healthOf(writer, projector),
     async close() {
       // What was appended is in the ledger; a store that is away must not hold up the end.
-      await Promise.race([
-        projector.settle().catch(() => undefined),
-        sleep(5_000, undefined, { ref: false }),
-      ])
+      if (projector.health().state === 'ok') {
+        const settled = projector.settle().catch(() => undefined)
+        await Promise.race([settled, sleep(SETTLE_WITHIN_MS, undefined, { ref: false })])
+      }
       await writer.close()
       await projector.close()
       await reader.close()

@@ -113,7 +113,7 @@ class LedgerProjector implements Projector {
         return await this.#exclusively(() => this.#carry())
       } catch (error) {
         if (tries === SETTLE_TRIES || this.#isClosed) throw error
-        await new Promise(resolve => setTimeout(resolve, RETRY_MS_MIN * 3 ** tries))
+        await new Promise(resolve => setTimeout(resolve, RETRY_MS_MIN * 2 ** (tries - 1)))
       }
     }
   }

@@ -88,6 +88,8 @@ export function runStoreContract(
       database = made.database
       drop = made.drop
       store = openStore(database)
+      // The embedded database is made when first used, which takes seconds.
+      await store.traceCount()
     }, 60_000)
     beforeEach(() => store.reset())
     afterAll(async () => {

@@ -1,5 +1,5 @@
 /** The store's contract on every database: embedded, across a channel, and a real server. */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -88,12 +88,21 @@ describe('a database that is away', () => {
     silent.close()
   })
 
-  it('is an error that says so when the embedded folder is junk', async () => {
+  it('is an error that says so when the embedded one has no place to be', async () => {
+    const { dataDir, drop } = temporaryPglite()
+    writeFileSync(join(dataDir, 'file'), '')
+    const database = openPglite(join(dataDir, 'file'))
+    await expect(database.query('select 1')).rejects.toMatchObject({ code: 'store-unavailable' })
+    await database.close()
+    await drop()
+  })
+
+  it('is begun anew when the embedded folder is junk, for the ledger can fill it again', async () => {
     const { database, dataDir, drop } = temporaryPglite()
-    const { mkdirSync, writeFileSync } = await import('node:fs')
     mkdirSync(join(dataDir, 'db'))
     writeFileSync(join(dataDir, 'db', 'PG_VERSION'), 'junk')
-    await expect(database.query('select 1')).rejects.toMatchObject({ code: 'store-unavailable' })
+    writeFileSync(join(dataDir, 'db', 'understudy.ready'), '')
+    expect(await openStore(database).traceCount()).toBe(0)
     await database.close()
     await drop()
   })
@@ -104,7 +113,7 @@ describe('a database across a channel', () => {
   beforeAll(async () => {
     made = temporaryPglite()
     await made.database.query('create table item (n integer)')
-  })
+  }, 60_000)
   afterAll(async () => {
     await made.database.close()
     await made.drop()
