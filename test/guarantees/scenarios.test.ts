@@ -2,7 +2,7 @@
  * The promise where it is easiest to break: ties, tiny samples, one class, nothing but errors, repeats and near-duplicates;
  * and two leaks that this very test must catch. 200 repetitions each: 40 fitted specialists, 5 certification samples.
  */
-import { expect, it } from 'vitest'
+import { expect, it, vi } from 'vitest'
 import { type CertificationOutcome, certify, thresholdGrid } from '../../src/evals/index.ts'
 import type { Candidate } from '../../src/learn/index.ts'
 import { createRng, type Rng } from '../../src/util/index.ts'
@@ -16,6 +16,9 @@ import {
   type Scenario,
   type Tally,
 } from './worlds.ts'
+
+// Seconds each on a quiet machine; a busy one may take many times as long.
+vi.setConfig({ testTimeout: 300_000 })
 
 const base = {
   population: (seed: string) => makePopulation(seed, { size: 1600 }),
