@@ -33,6 +33,16 @@ const runtime = async () => (await import('./runtime.ts')).runtimeCommands
 /** In the order of `understudy --help`. */
 export const commandTable: readonly CommandEntry[] = [
   {
+    name: 'demo',
+    summary: 'Learn from a generated day at a support desk, then serve the next one.',
+    load: async () => (await import('./demo.ts')).demoCommand,
+  },
+  {
+    name: 'up',
+    summary: 'Serve the API: specialists answer what they are certified for, the lead the rest.',
+    load: async () => (await import('./up.ts')).upCommand,
+  },
+  {
     name: 'learn',
     summary: 'Find the recurring tasks in recorded traffic, fit a specialist for each, certify it.',
     load: async () => (await import('./learn.ts')).learnCommand,
@@ -62,6 +72,22 @@ export const commandTable: readonly CommandEntry[] = [
   {
     ...from('runtime remove', runtime),
     summary: 'Remove a native runtime from the data folder.',
+  },
+  {
+    ...from('ledger verify', ledger),
+    summary: 'Check that no record was altered, removed or cut off.',
+  },
+  {
+    ...from('ledger head', ledger),
+    summary: 'Print the hashes to note down elsewhere, for `ledger verify --head`.',
+  },
+  {
+    ...from('ledger rebuild', ledger),
+    summary: 'Empty the database and fill it again from the ledger.',
+  },
+  {
+    ...from('ledger erase', ledger),
+    summary: 'Erase what a trace says, for good; the ledger still verifies.',
   },
   {
     name: 'config',
