@@ -58,24 +58,22 @@ function clientOf(owner: LockOwner, { dataDir, env = process.env }: ConnectOptio
   throw new UnderstudyError(
     'data-folder-busy',
     `${dataDir} is in use by process ${owner.pid} (${owner.command}), which serves no HTTP.`,
-    { help: 'wait until it ends, or name another folder with --data.' },
+    { help: 'Wait until it ends, or name another folder with --data.' },
   )
 }
 
 function httpClient(address: string, key: string | undefined): Client {
   return {
     async request(path, init = {}) {
-      const headers = new Headers(init.headers)
-      if (key !== undefined && key !== '') headers.set('authorization', `Bearer ${key}`)
       try {
-        return await fetch(new URL(path, address), { ...init, headers })
+        return await fetch(new URL(path, address), withKey(init, key))
       } catch (cause) {
         if (init.signal?.aborted) throw cause
         throw new UnderstudyError(
           'upstream-unavailable',
           `The gateway at ${address} does not answer.`,
           {
-            help: 'check that `understudy up` still runs there.',
+            help: 'Check that `understudy up` still runs there.',
             cause,
           },
         )
@@ -85,21 +83,29 @@ function httpClient(address: string, key: string | undefined): Client {
   }
 }
 
-/** Loads the whole house only where it is needed; without a lead, since commands ask for none. */
+/** Loads the house only where it is needed: without lead and specialists, since commands ask neither. */
 async function openInProcess(options: ConnectOptions): Promise<Client> {
   const { openUnderstudy } = await import('../gateway/index.ts')
   const { dataDir, env = process.env, configFile } = options
-  const { gateway, close } = await openUnderstudy({
+  const { gateway, config, close } = await openUnderstudy({
     dataDir,
     env,
     lead: null,
+    loadLive: async () => [],
     ...(configFile === undefined ? {} : { configFile }),
   })
+  // Whoever may open the folder may do all that any key allows.
+  const key = config.keys[0]?.key
   return {
-    request: async (path, init) =>
-      gateway.request(path, init),
+    request: async (path, init = {}) => gateway.request(path, withKey(init, key)),
     close,
   }
+}
+
+function withKey(init: RequestInit, key: string | undefined): RequestInit {
+  const headers = new Headers(init.headers)
+  if (key !== undefined && key !== '') headers.set('authorization', `Bearer ${key}`)
+  return { ...init, headers }
 }
 
 /**
@@ -213,6 +219,6 @@ function apiError(error: unknown, fallback: string): UnderstudyError {
 
 function cancelled(): UnderstudyError {
   return new UnderstudyError('cancelled', 'Stopped; what was recorded so far stays.', {
-    help: 'run the command again to go on.',
+    help: 'Run the command again to go on.',
   })
 }

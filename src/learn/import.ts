@@ -82,7 +82,7 @@ export async function importFiles(
         'file-unreadable',
         'The batch files hold requests without answers.',
         {
-          help: "give the batch's output file as well.",
+          help: "Give the batch's output file as well.",
         },
       )
     }
@@ -104,7 +104,7 @@ function checkName(option: 'task' | 'app', name: string | undefined): void {
   if (name === undefined) return
   if (name.trim() !== '' && name.length <= MAX_NAME_LENGTH && !/\p{Cc}/u.test(name)) return
   throw new UnderstudyError('usage-invalid', `'${name}' is no name for --${option}.`, {
-    help: `use 1 to ${MAX_NAME_LENGTH} printable characters.`,
+    help: `Use 1 to ${MAX_NAME_LENGTH} printable characters.`,
   })
 }
 
@@ -118,7 +118,7 @@ async function planFile(path: string, options: ImportOptions): Promise<PlannedFi
       'usage-invalid',
       `${path} holds texts with labels, but no task is named.`,
       {
-        help: 'add --task NAME; the task serves where the configuration or a header names it.',
+        help: 'Add --task NAME; the task serves where the configuration or a header names it.',
       },
     )
   }
@@ -141,7 +141,7 @@ async function detect(file: SourceFile): Promise<LogFormat | 'empty'> {
     'file-unreadable',
     `${file.path} is in no known format: ${sampleText(sample)}.`,
     {
-      help: 'give --format NAME (see `understudy import --help`), or write one object a line with request and response.',
+      help: 'Give --format NAME (see `understudy import --help`), or write one object a line with request and response.',
     },
   )
 }
@@ -225,7 +225,7 @@ function stopWhenCancelled(signal: AbortSignal): void {
     'cancelled',
     'The import was stopped; what was imported so far stays.',
     {
-      help: 'run it again to import the rest.',
+      help: 'Run it again to import the rest.',
     },
   )
 }

@@ -57,9 +57,11 @@ async function headOf(path: string): Promise<Buffer> {
 }
 
 export function unreadable(path: string, cause: unknown): UnderstudyError {
-  const why = cause instanceof Error ? cause.message.replace(/, .*/, '') : String(cause)
+  const isMissing = cause instanceof Error && (cause as NodeJS.ErrnoException).code === 'ENOENT'
+  const message = cause instanceof Error ? cause.message.replace(/, .*/, '') : String(cause)
+  const why = isMissing ? 'there is no such file' : message
   return new UnderstudyError('file-unreadable', `${path} cannot be read: ${why}.`, {
-    help: 'check the path and the permissions.',
+    help: 'Check the path and the permissions.',
     cause,
   })
 }
