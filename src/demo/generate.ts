@@ -148,11 +148,11 @@ function leadAnswers(job: Job, draft: Draft, rng: Rng): { label: string; slip: L
   const label = draft.truth ?? ''
   const draw = rng.next()
   if (draw < 0.004) return { label, slip: 'failed' }
-  if (draw < 0.006) return { label, slip: 'refused' }
-  if (draw < 0.008) return { label, slip: 'truncated' }
+  if (draw < 0.0052) return { label, slip: 'refused' }
+  if (draw < 0.0064) return { label, slip: 'truncated' }
   if (job.labels.length === 0) return { label, slip: 'none' }
-  if (draw < 0.012) return { label, slip: 'outside-the-set' }
-  const wrongRate = draft.rivals.length > 0 ? 0.12 : 0.012
+  if (draw < 0.009) return { label, slip: 'outside-the-set' }
+  const wrongRate = draft.rivals.length > 0 ? 0.25 : 0.007
   if (rng.next() >= wrongRate) return { label, slip: 'none' }
   const others = draft.rivals.length > 0 ? draft.rivals : job.labels.filter(one => one !== label)
   return { label: rng.pick(others), slip: 'wrong' }

@@ -120,7 +120,7 @@ export function composeChat(rng: Rng): Message {
       rivals: [],
     }
   }
-  const isBorderline = draw < 0.085 && borderline.length > 0
+  const isBorderline = draw < 0.08 && borderline.length > 0
   const say = (): string => expand(rng.pick(isBorderline ? borderline : clear), LISTS, rng)
   const higher = URGENCIES[level + 1] as Urgency
   const truth = isBorderline && rng.next() < 0.35 ? higher : urgency

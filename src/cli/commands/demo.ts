@@ -48,7 +48,7 @@ export const demoCommand: Command = {
       name: 'requests',
       type: 'string',
       placeholder: 'N',
-      default: '9600',
+      default: '12000',
       help: 'Requests of the day to learn from; two fifths as many are replayed.',
     },
     { name: 'keep', type: 'boolean', help: 'Keep the temporary folder.' },
@@ -92,7 +92,7 @@ async function demo(
 ): Promise<number> {
   const startMs = systemClock.monotonic()
   const seed = numberOption(input, 'seed', { min: 0, max: Number.MAX_SAFE_INTEGER }) ?? 1
-  const requestCount = Math.round(numberOption(input, 'requests', { min: 100, max: 1e6 }) ?? 9600)
+  const requestCount = Math.round(numberOption(input, 'requests', { min: 100, max: 1e6 }) ?? 12_000)
   const isJson = flagOption(input, 'json')
   const dataDir = join(folder, 'data')
   const files = { learn: join(folder, 'day1.jsonl'), replay: join(folder, 'day2.jsonl') }
