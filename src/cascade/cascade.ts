@@ -25,8 +25,8 @@ export interface LiveTask {
   readonly certificate: string | null
   readonly threshold: number | null
   readonly usage: UsageModel
-  /** Model name that the lead reports in its answers. */
-  readonly reportedModel: string
+  /** Model name that the lead reports in its answers; null where there was no lead (declared labels): the caller's. */
+  readonly reportedModel: string | null
 }
 
 export interface RouteInfo {

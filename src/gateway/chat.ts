@@ -83,10 +83,11 @@ async function answerHere(
   const completion: CompletionParts = {
     id: `chatcmpl-${id.slice(id.indexOf('_') + 1)}`,
     created: Math.floor(turn.startedMs / 1000),
-    model: task.reportedModel,
+    model: task.reportedModel ?? chat.model,
     answer,
     usage,
     finishReason: finishReasonFor(chat, answer),
+    systemFingerprint: `fp_${task.specialist.hash.slice(0, 10)}`,
   }
   const whole = renderCompletion(completion)
   const isRecorded = await parts.recorder.record({

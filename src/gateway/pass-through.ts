@@ -35,7 +35,7 @@ export async function passThrough(
 
 /** The models of a gateway without a lead: those in whose place its live specialists answer. */
 export function ownModels({ cascade }: ChatParts): Response {
-  const names = new Set(cascade.live().map(task => task.reportedModel))
+  const names = new Set(cascade.live().map(task => task.reportedModel ?? task.name))
   const rows = [...names].sort().map(id => ({ id, created: 0, ownedBy: 'understudy' }))
   return new Response(JSON.stringify(modelsBody(rows)), {
     headers: { 'content-type': 'application/json' },

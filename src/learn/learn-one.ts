@@ -33,7 +33,8 @@ export interface StoredSpecialist {
   readonly manifest: unknown
   readonly schema: ClosedSetSchema
   readonly usage: UsageModel
-  readonly reportedModel: string
+  /** What the lead calls itself in its answers; null where the labels are people's. */
+  readonly reportedModel: string | null
   /** What computes the scores; other values void the certificate. */
   readonly runtime: string
   readonly kernelFamily: string
@@ -159,8 +160,7 @@ async function record(
     manifest: candidate.manifest,
     schema,
     usage: usageModel(read),
-    reportedModel:
-      read.examples.at(-1)?.reportedModel ?? read.examples.at(-1)?.requestedModel ?? '',
+    reportedModel: count.task.isDeclared ? null : reportedModelOf(read),
     ...computedBy(specialist.tier),
   }
   const records: LedgerEntry[] = [
@@ -241,6 +241,12 @@ async function promotion(
       threshold: certification.threshold,
     },
   ]
+}
+
+/** The newest name, since leads are renewed; the requested one where responses name none. */
+function reportedModelOf({ examples }: TaskExamples): string | null {
+  const newest = examples.at(-1)
+  return newest?.reportedModel ?? newest?.requestedModel ?? null
 }
 
 function usageModel({ examples }: TaskExamples): UsageModel {
