@@ -18,14 +18,14 @@ const manifestSchema = z.object({
       name: z.string(),
       weightsHash: blob,
       dimension: z.int().min(1).max(65_536),
-      landmarkCount: z.int().min(1).max(1_000_000),
-      /** exp(−gamma · squared distance) is the similarity of two unit vectors. */
-      gamma: finite.positive(),
-      /** Kernel scores times this are logits. */
-      sharpness: finite.positive(),
       headBlob: blob,
       neighbourCount: z.int().min(1).max(10_000_000),
       neighboursBlob: blob,
+      vote: z.object({
+        k: z.int().min(1).max(1024),
+        sharpness: z.number().positive().max(1000),
+        smoothing: z.number().gt(0).lt(1),
+      }),
     })
     .nullable(),
   combiner: z.object({
@@ -51,6 +51,10 @@ export function parseClassifierManifest(value: unknown): ClassifierManifest {
     throw corruptManifest(`${issue?.path.join('.') || 'it'}: ${issue?.message ?? 'is invalid'}`)
   }
   checkCombiner(parsed.data.combiner)
+  const { encoder } = parsed.data
+  if (encoder !== null && encoder.vote.k > encoder.neighbourCount) {
+    throw corruptManifest('more neighbours vote than there are')
+  }
   return parsed.data
 }
 

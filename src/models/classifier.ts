@@ -3,10 +3,18 @@ import { UnderstudyError } from '../errors.ts'
 import { sha256 } from '../platform/index.ts'
 import type { InferenceRuntime } from '../runtimes/index.ts'
 import { type ClassifierManifest, parseClassifierManifest } from './classifier-manifest.ts'
-import { type Combiner, confidenceFeatures, decideVerdict, type Opinion } from './combiner.ts'
+import { confidenceFeatures, decideVerdict, type Opinion } from './combiner.ts'
 import type { EncoderHandle } from './encoder.ts'
-import { decodeReflex, type Reflex } from './reflex.ts'
-import { reflexOpinionOfText } from './reflex-part.ts'
+import {
+  type EncoderPart,
+  HEAD_SIGNAL_COUNT,
+  type Neighbour,
+  openEncoderPart,
+} from './encoder-part.ts'
+import { decodeHead, decodeNeighbours } from './head-file.ts'
+import { NEIGHBOUR_SIGNAL_COUNT } from './neighbours.ts'
+import { decodeReflex } from './reflex.ts'
+import { REFLEX_SIGNAL_COUNT, reflexOpinionOfText } from './reflex-part.ts'
 
 /** What backs one prediction. */
 export interface PredictionDetails {
@@ -16,14 +24,6 @@ export interface PredictionDetails {
   readonly neighbours: readonly Neighbour[]
   /** Each part's own probability of the answer. */
   readonly parts: Readonly<Record<string, number>>
-}
-
-export interface Neighbour {
-  /** Number of the training row. */
-  readonly row: number
-  readonly label: number
-  /** Cosine, in [−1, 1]. */
-  readonly similarity: number
 }
 
 export interface Predictions {
@@ -56,8 +56,10 @@ export interface ClassifierParts {
   readonly runtime: InferenceRuntime | null
 }
 
-/** Texts scored before the event loop gets a turn. */
-const CHUNK = 64
+/** Texts that the reflex scores before the event loop gets a turn. */
+const REFLEX_CHUNK = 64
+/** Texts asked of the runtime at once, so that its workers never wait for this thread. */
+const IN_FLIGHT = 8
 const CANDIDATE_COUNT = 5
 
 /**
@@ -67,57 +69,78 @@ const CANDIDATE_COUNT = 5
 export async function loadClassifier(
   value: unknown,
   blobs: ReadonlyMap<string, Uint8Array>,
-  _parts: ClassifierParts,
+  { encoder }: ClassifierParts,
 ): Promise<Classifier> {
   const manifest = parseClassifierManifest(value)
   const { classCount, combiner } = manifest
-  const reflex = decodeReflex(blobOf(blobs, manifest.reflex.blob), manifest.reflex.bits, classCount)
-  checkWidth(combiner, [reflexOpinionOfText(reflex, '')])
+  const { bits, blob } = manifest.reflex
+  const reflex = decodeReflex(blobOf(blobs, blob), bits, classCount)
+  checkWidth(manifest)
+  const part = await openPart(manifest, blobs, encoder)
+
+  async function predictRow(text: string, signal: AbortSignal | undefined): Promise<PredictedRow> {
+    if (part === null) {
+      return row({ reflex: reflexOpinionOfText(reflex, text) }, [])
+    }
+    const { head, neighbours, nearest } = await part.opinions(text, signal)
+    return row({ reflex: reflexOpinionOfText(reflex, text), head, neighbours }, nearest)
+  }
+
+  function row(
+    opinions: Readonly<Record<string, Opinion>>,
+    neighbours: readonly Neighbour[],
+  ): PredictedRow {
+    return { ...decideVerdict(combiner, Object.values(opinions)), opinions, neighbours }
+  }
+
   return {
     manifest,
-    predict: (texts, options) => predictReflexOnly({ reflex, combiner, texts }, options),
-    close: async () => {},
+    async predict(texts, { signal, onProgress } = {}) {
+      const rows: PredictedRow[] = []
+      const width = part === null ? REFLEX_CHUNK : IN_FLIGHT
+      for (let at = 0; at < texts.length; at += width) {
+        if (at > 0) await nextTurn()
+        throwIfCancelled(signal)
+        const chunk = texts.slice(at, at + width)
+        rows.push(...(await Promise.all(chunk.map(text => predictRow(text, signal)))))
+        onProgress?.(rows.length)
+      }
+      return toPredictions(rows)
+    },
+    close: async () => part?.close(),
   }
 }
 
-interface ReflexJob {
-  readonly reflex: Reflex
-  readonly combiner: Combiner
-  readonly texts: readonly string[]
-}
-
-async function predictReflexOnly(
-  { reflex, combiner, texts }: ReflexJob,
-  { signal, onProgress }: Parameters<Classifier['predict']>[1] = {},
-): Promise<Predictions> {
-  const rows: PredictedRow[] = []
-  for (const text of texts) {
-    throwIfCancelled(signal)
-    rows.push(predictRow(combiner, { reflex: reflexOpinionOfText(reflex, text) }, []))
-    if (rows.length % CHUNK === 0 && rows.length < texts.length) {
-      onProgress?.(rows.length)
-      await new Promise(resolve => setImmediate(resolve))
-    }
+async function openPart(
+  { encoder: manifest, classCount }: ClassifierManifest,
+  blobs: ReadonlyMap<string, Uint8Array>,
+  encoder: EncoderHandle | null,
+): Promise<EncoderPart | null> {
+  if (manifest === null) return null
+  if (encoder === null) {
+    throw new UnderstudyError(
+      'model-unavailable',
+      `The specialist needs the encoder ${manifest.name}, which is not loaded.`,
+      { help: `Pull it: understudy models pull ${manifest.name}` },
+    )
   }
-  onProgress?.(rows.length)
-  return toPredictions(rows)
+  const { dimension, neighbourCount: count } = manifest
+  const head = decodeHead(blobOf(blobs, manifest.headBlob), { dimension, classCount })
+  const neighbours = decodeNeighbours(blobOf(blobs, manifest.neighboursBlob), {
+    dimension,
+    count,
+    classCount,
+  })
+  return openEncoderPart(encoder, manifest, { head, neighbours })
 }
 
 /** One row with all that its details need. */
-export interface PredictedRow {
+interface PredictedRow {
   readonly label: number
   readonly score: number
   readonly logProbabilities: Float64Array
   readonly opinions: Readonly<Record<string, Opinion>>
   readonly neighbours: readonly Neighbour[]
-}
-
-function predictRow(
-  combiner: Combiner,
-  opinions: Readonly<Record<string, Opinion>>,
-  neighbours: readonly Neighbour[],
-): PredictedRow {
-  return { ...decideVerdict(combiner, Object.values(opinions)), opinions, neighbours }
 }
 
 function toPredictions(rows: readonly PredictedRow[]): Predictions {
@@ -160,14 +183,24 @@ function blobOf(blobs: ReadonlyMap<string, Uint8Array>, hash: string): Uint8Arra
 }
 
 /** The combiner must have been fitted for exactly these parts. */
-function checkWidth(combiner: Combiner, opinions: readonly Opinion[]): void {
-  const width = confidenceFeatures((opinions[0] as Opinion).logProbabilities, opinions).length
+function checkWidth({ combiner, encoder }: ClassifierManifest): void {
+  const signals =
+    encoder === null
+      ? [REFLEX_SIGNAL_COUNT]
+      : [REFLEX_SIGNAL_COUNT, HEAD_SIGNAL_COUNT, NEIGHBOUR_SIGNAL_COUNT]
+  const opinions = signals.map(count => ({
+    logProbabilities: new Float64Array(1),
+    signals: new Array<number>(count).fill(0),
+  }))
+  const width = confidenceFeatures(new Float64Array(1), opinions).length
   if (combiner.poolWeights.length !== opinions.length || combiner.coefficients.length !== width) {
     throw new UnderstudyError('model-corrupt', 'The combiner was fitted for other parts.', {
       help: 'Learn the task again.',
     })
   }
 }
+
+const nextTurn = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
 
 function throwIfCancelled(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw new UnderstudyError('cancelled', 'Predicting was cancelled.')

@@ -9,11 +9,14 @@ export {
   type Classifier,
   type ClassifierParts,
   loadClassifier,
-  type Neighbour,
   type PredictionDetails,
   type Predictions,
 } from './classifier.ts'
-export { type ClassifierManifest, parseClassifierManifest } from './classifier-manifest.ts'
+export {
+  type ClassifierManifest,
+  type EncoderPartManifest,
+  parseClassifierManifest,
+} from './classifier-manifest.ts'
 export {
   type Combiner,
   confidenceFeatures,
@@ -36,6 +39,18 @@ export {
 } from './download.ts'
 export { createEncoder, type EncoderHandle, type EncoderOptions } from './encoder.ts'
 export { type EncoderFiles, readEncoderFiles } from './encoder-files.ts'
+export { headOpinion, type Neighbour } from './encoder-part.ts'
+export { encodeHead, encodeNeighbours } from './head-file.ts'
+export {
+  HEAD_INPUT,
+  headGraph,
+  type LinearHead,
+  NEAREST_INDICES,
+  NEAREST_PENALTIES,
+  NEAREST_SIMILARITIES,
+  neighboursGraph,
+} from './head-graph.ts'
+export { type Nearest, type Neighbours, neighboursOpinion, type VoteRule } from './neighbours.ts'
 export {
   decodeReflex,
   encodeReflex,

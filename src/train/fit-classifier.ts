@@ -4,30 +4,30 @@ import {
   type Combiner,
   decideVerdict,
   type EncoderHandle,
+  type EncoderPartManifest,
+  encodeHead,
+  encodeNeighbours,
   encodeReflex,
-  type HashedFeatures,
-  hashFeatures,
   type Opinion,
   type Reflex,
-  reflexOpinion,
 } from '../models/index.ts'
 import { sha256 } from '../platform/index.ts'
 import type { InferenceRuntime } from '../runtimes/index.ts'
 import type { Rng } from '../util/index.ts'
-import { fitCombiner } from './fit-combiner.ts'
-import { fitReflex, reflexBits } from './fit-reflex.ts'
-import { foldsByGroup, rowsWhere } from './folds.ts'
-import { type Pace, startPace } from './pace.ts'
-
-export interface ClassifierData {
-  readonly inputs: readonly string[]
-  /** Class of each input; −1: the right answer is no class, so the row teaches nothing and is never right. */
-  readonly labels: Int32Array
-  /** Rows of one group are near-duplicates of one another and never straddle folds. */
-  readonly groups: Int32Array
-  /** ≥ 1 */
-  readonly classCount: number
-}
+import {
+  allRows,
+  type ClassifierData,
+  type CrossFit,
+  type CrossFitContext,
+  type Folds,
+  otherRows,
+  rowsOfFold,
+} from './cross-fit.ts'
+import { crossFitEncoder, type EncoderModel } from './cross-fit-encoder.ts'
+import { crossFitReflex } from './cross-fit-reflex.ts'
+import { type CombinerRows, fitCombiner } from './fit-combiner.ts'
+import { foldsByGroup } from './folds.ts'
+import { startPace } from './pace.ts'
 
 export interface FitClassifierOptions extends ClassifierData {
   /** Both or neither: without them only the reflex is fitted. */
@@ -51,102 +51,85 @@ export interface ClassifierCandidate {
 }
 
 const FOLD_COUNT = 5
-const EPOCHS = { most: 8, fewest: 2 }
-/** Multiply-adds of the reflex's fitting per millisecond of budget: measured at 400,000 on one busy core. */
-const REFLEX_STEPS_PER_MS = 150_000
 
 /**
  * Fits one candidate per available tier, the cheapest first. Deterministic by `rng` unless time runs out.
  * @throws cancelled, runtime-failed
  */
 export async function fitClassifier(options: FitClassifierOptions): Promise<ClassifierCandidate[]> {
-  const pace = startPace(options.budgetMs, options.signal)
-  const split = foldsByGroup(options.groups, FOLD_COUNT, options.rng.fork('folds'))
-  const reflex = await crossFitReflex(options, { split, pace })
-  return [assemble('reflex', options, { split, reflex })]
+  const { encoder, runtime, rng, signal, budgetMs, onProgress } = options
+  const pace = startPace(budgetMs, signal)
+  const split = foldsByGroup(options.groups, FOLD_COUNT, rng.fork('folds'))
+  const context: CrossFitContext = { split, pace, rng, signal, budgetMs, onProgress }
+  // At once: the reflex computes in this thread, the encoder in the runtime's.
+  const [reflex, encoded] = await bothOrNeither(
+    crossFitReflex(options, context),
+    encoder === null || runtime === null
+      ? Promise.resolve(null)
+      : crossFitEncoder(encoder, options, context),
+  )
+  const candidates = [assemble({ data: options, split, reflex, encoded: null })]
+  if (encoded !== null) candidates.push(assemble({ data: options, split, reflex, encoded }))
+  return candidates
 }
 
-type Split = ReturnType<typeof foldsByGroup>
-
-interface CrossFit<Model> {
-  readonly model: Model
-  readonly opinions: readonly Opinion[]
+/** Waits for the slower one also when the quicker fails, so that nothing goes on computing behind the caller's back. */
+async function bothOrNeither<A, B>(first: Promise<A>, second: Promise<B>): Promise<[A, B]> {
+  const [a, b] = await Promise.allSettled([first, second])
+  if (a.status === 'rejected') throw a.reason
+  if (b.status === 'rejected') throw b.reason
+  return [a.value, b.value]
 }
 
-async function crossFitReflex(
-  options: FitClassifierOptions,
-  { split, pace }: { split: Split; pace: Pace },
-): Promise<CrossFit<Reflex>> {
-  const { inputs, labels, classCount, rng, onProgress } = options
-  const bits = reflexBits(classCount)
-  const features: HashedFeatures[] = []
-  for (const input of inputs) {
-    features.push(hashFeatures(input, bits))
-    await pace.breathe()
-  }
-  const total = split.foldCount + 1
-  const epochCount = affordableEpochs(features, { classCount, total, budgetMs: options.budgetMs })
-  let doneCount = 0
-  const fitOne = async (rows: Int32Array, name: string): Promise<Reflex> => {
-    const fitLimitMs = pace.leftMs() * (1 - 1 / (total - doneCount + 1))
-    const breathe = async (): Promise<boolean> => {
-      await pace.breathe()
-      return pace.leftMs() < fitLimitMs
-    }
-    const model = await fitReflex(
-      { features, labels },
-      { classCount, rng: rng.fork(`reflex ${name}`), rows, epochCount, breathe },
-    )
-    onProgress('reflex', ++doneCount, total)
-    return model
-  }
-  const opinions = new Array<Opinion>(inputs.length)
-  for (let fold = 0; fold < split.foldCount; fold++) {
-    const model = await fitOne(otherRows(split, fold), `fold ${fold}`)
-    for (const row of rowsOfFold(split, fold)) {
-      opinions[row] = reflexOpinion(model, features[row] as HashedFeatures)
-      await pace.breathe()
-    }
-  }
-  return { model: await fitOne(allRows(inputs.length), 'all'), opinions }
-}
-
-/** Decided beforehand from counts, not by the clock, so that a fitting that has time is deterministic. */
-function affordableEpochs(
-  features: readonly HashedFeatures[],
-  { classCount, total, budgetMs }: { classCount: number; total: number; budgetMs: number },
-): number {
-  const cells = features.reduce((sum, one) => sum + one.buckets.length, 0)
-  const stepsPerEpoch = 2 * total * cells * classCount
-  const affordable = Math.floor((budgetMs * REFLEX_STEPS_PER_MS) / Math.max(1, stepsPerEpoch))
-  return Math.max(EPOCHS.fewest, Math.min(EPOCHS.most, affordable))
+interface Assembly {
+  readonly data: ClassifierData
+  readonly split: Folds
+  readonly reflex: CrossFit<Reflex>
+  readonly encoded: CrossFit<EncoderModel> | null
 }
 
 /** Puts parts and combiner together: manifest, blobs, and honest out-of-fold answers. */
-function assemble(
-  name: ClassifierManifest['name'],
-  { labels, classCount }: ClassifierData,
-  { split, reflex }: { split: Split; reflex: CrossFit<Reflex> },
-): ClassifierCandidate {
-  const opinions = reflex.opinions.map(opinion => [opinion])
-  const reflexBytes = encodeReflex(reflex.model)
-  const blobs = new Map([[sha256(reflexBytes), reflexBytes]])
+function assemble({ data, split, reflex, encoded }: Assembly): ClassifierCandidate {
+  const { labels, classCount } = data
+  const opinions = reflex.opinions.map((own, row) => [...own, ...(encoded?.opinions[row] ?? [])])
+  const blobs = new Map<string, Uint8Array>()
+  const keep = (bytes: Uint8Array): string => {
+    const hash = sha256(bytes)
+    blobs.set(hash, bytes)
+    return hash
+  }
+  const name = encoded === null ? 'reflex' : 'encoder'
   const manifest: ClassifierManifest = {
     format: 'understudy-classifier',
     version: 1,
     name,
     classCount,
-    reflex: { bits: reflex.model.bits, blob: sha256(reflexBytes) },
-    encoder: null,
+    reflex: { bits: reflex.model.bits, blob: keep(encodeReflex(reflex.model)) },
+    encoder: encoded === null ? null : encoderManifest(encoded.model, keep),
     combiner: toJson(fitCombiner({ opinions, labels }, allRows(labels.length))),
   }
   return { name, manifest, blobs, ...answersOutOfFold({ opinions, labels }, split) }
 }
 
+function encoderManifest(
+  { encoder, head, neighbours, vote }: EncoderModel,
+  keep: (bytes: Uint8Array) => string,
+): EncoderPartManifest {
+  return {
+    name: encoder.name,
+    weightsHash: encoder.weightsHash,
+    dimension: encoder.dimension,
+    headBlob: keep(encodeHead(head)),
+    neighbourCount: neighbours.count,
+    neighboursBlob: keep(encodeNeighbours(neighbours)),
+    vote,
+  }
+}
+
 /** The combiner is refitted without each fold, so that a row's score has seen nothing of its label. */
 function answersOutOfFold(
-  data: { opinions: readonly (readonly Opinion[])[]; labels: Int32Array },
-  split: Split,
+  data: CombinerRows,
+  split: Folds,
 ): Pick<ClassifierCandidate, 'outOfFoldScores' | 'outOfFoldLabels'> {
   const outOfFoldScores = new Float64Array(data.labels.length)
   const outOfFoldLabels = new Int32Array(data.labels.length)
@@ -169,17 +152,4 @@ function toJson({ poolWeights, means, deviations, coefficients, intercept }: Com
     coefficients: [...coefficients],
     intercept,
   }
-}
-
-function otherRows({ folds, foldCount }: Split, fold: number): Int32Array {
-  // One group alone cannot be cross-fitted: its only fold is fitted to nothing.
-  return foldCount === 1 ? new Int32Array(0) : rowsWhere(folds.length, row => folds[row] !== fold)
-}
-
-function rowsOfFold({ folds }: Split, fold: number): Int32Array {
-  return rowsWhere(folds.length, row => folds[row] === fold)
-}
-
-function allRows(length: number): Int32Array {
-  return rowsWhere(length, () => true)
 }

@@ -1,7 +1,7 @@
 /** Layer 5: fitting and calibration. */
+export type { ClassifierData } from './cross-fit.ts'
 export {
   type ClassifierCandidate,
-  type ClassifierData,
   type FitClassifierOptions,
   fitClassifier,
 } from './fit-classifier.ts'
