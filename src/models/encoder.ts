@@ -34,8 +34,9 @@ export interface EncoderOptions {
 }
 
 /** Tokens of one batch, padding included: measured, see docs/log.md. */
-const TOKEN_BUDGET = 2048
-const MAX_BATCH = 64
+const BUDGET = { tokenBudget: 2048, maxBatch: 64 }
+/** Batches under way at once: keeps two workers busy, or one without a gap between batches. */
+const LANE_COUNT = 2
 /** Texts tokenised before the event loop gets a turn. */
 const TOKENISE_CHUNK = 64
 
@@ -78,18 +79,16 @@ export async function createEncoder(options: EncoderOptions): Promise<EncoderHan
     async embed(texts, { signal, onProgress } = {}) {
       const sequences = await tokenise(texts, tokenizer.encode, signal)
       const embeddings = new Float32Array(texts.length * dimension)
+      const lengths = sequences.map(one => one.length)
       let doneCount = 0
-      const budget = { tokenBudget: TOKEN_BUDGET, maxBatch: MAX_BATCH }
-      for (const rows of batchByLength(
-        sequences.map(one => one.length),
-        budget,
-      )) {
+      await inLanes(batchByLength(lengths, BUDGET), signal, async rows => {
         const feeds = pad(rows.map(row => sequences[row] as number[]))
         const outputs = await runtime.run([{ session, feeds }], signal ? { signal } : {})
+        throwIfCancelled(signal)
         scatterRows(outputs[ENCODER_OUTPUT], rows, dimension, embeddings)
         doneCount += rows.length
         onProgress?.(doneCount)
-      }
+      })
       return embeddings
     },
     close: () => runtime.unload(session),
@@ -104,11 +103,37 @@ async function tokenise(
 ): Promise<number[][]> {
   const sequences: number[][] = []
   for (let at = 0; at < texts.length; at += TOKENISE_CHUNK) {
-    if (signal?.aborted) throw new UnderstudyError('cancelled', 'Embedding was cancelled')
+    throwIfCancelled(signal)
     for (const text of texts.slice(at, at + TOKENISE_CHUNK)) sequences.push(encode(text))
     if (at + TOKENISE_CHUNK < texts.length) await new Promise(resolve => setImmediate(resolve))
   }
   return sequences
+}
+
+/** Works through items in order, a few at once; the first failure stops all. */
+async function inLanes<Item>(
+  items: readonly Item[],
+  signal: AbortSignal | undefined,
+  work: (item: Item) => Promise<void>,
+): Promise<void> {
+  const rest = items.values()
+  let hasFailed = false
+  const lane = async () => {
+    for (let next = rest.next(); !next.done && !hasFailed; next = rest.next()) {
+      try {
+        throwIfCancelled(signal)
+        await work(next.value)
+      } catch (error) {
+        hasFailed = true
+        throw error
+      }
+    }
+  }
+  await Promise.all(Array.from({ length: LANE_COUNT }, lane))
+}
+
+function throwIfCancelled(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw new UnderstudyError('cancelled', 'Embedding was cancelled')
 }
 
 function scatterRows(

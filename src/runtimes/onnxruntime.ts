@@ -1,4 +1,5 @@
 /** ONNX Runtime as an `InferenceRuntime`: in the calling thread, or in a pool of workers. Knows no model. */
+import { availableParallelism } from 'node:os'
 import { UnderstudyError } from '../errors.ts'
 import { createOnnxSessions, type SessionSettings } from './onnx-sessions.ts'
 import type { InferenceRuntime, RuntimeCall, Tensor } from './types.ts'
@@ -11,8 +12,8 @@ export interface PoolOptions extends Partial<SessionSettings> {
   readonly workerModule?: string
 }
 
-/** Measured by `bench/inference-threads.ts`; see docs/log.md. */
-const DEFAULTS = { threads: 1, spin: false }
+/** Measured by `bench/inference-threads.mjs`, see docs/log.md: two threads that sleep bear a busy neighbour best. */
+const DEFAULTS: SessionSettings = { threads: Math.min(2, availableParallelism()), spin: false }
 
 type Outputs = Readonly<Record<string, Tensor>>
 
