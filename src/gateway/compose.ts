@@ -9,6 +9,7 @@ import { type OwnedWorkspace, openWorkspace } from '../workspace/index.ts'
 import { createGateway, type Gateway } from './app.ts'
 import { DEFAULT_LIMITS } from './context.ts'
 import type { JobRunner } from './jobs.ts'
+import { checkListenable, type Listening, type ListenOptions } from './listen.ts'
 import { type OpenProgress, openLead } from './open-lead.ts'
 import { createSpecialistLoader, type SpecialistLoader } from './specialists.ts'
 import { createWork } from './work.ts'
@@ -29,6 +30,8 @@ export interface OpenUnderstudyOptions {
   readonly configFile?: string
   /** `URL`, `replay:FILE` or `local:MODEL`, in place of the configuration's; or a lead, which is closed with the rest. */
   readonly lead?: string | Lead | null
+  /** Where `listen` will listen, in place of the configuration's; without it, nothing is checked beforehand. */
+  readonly listen?: Partial<ListenOptions>
   readonly clock?: Clock
   /** Default: opens the specialists that the store says are live. */
   readonly loadLive?: (house: Pick<House, 'workspace' | 'config'>) => Promise<readonly LiveTask[]>
@@ -43,6 +46,8 @@ export interface OpenUnderstudyOptions {
 export interface Understudy extends House {
   /** The HTTP application: callable in process, and able to listen. */
   readonly gateway: Gateway
+  /** Opens the port that options or configuration name, and lets other processes on this folder find it. @throws usage-invalid */
+  listen(): Promise<Listening>
   /** Closes everything in order; what is under way is recorded first. */
   close(): Promise<void>
 }
@@ -61,16 +66,22 @@ export async function openUnderstudy(options: OpenUnderstudyOptions): Promise<Un
   const { loadLive = ({ workspace }) => loader.load(workspace) } = options
   const config = await loadConfig({ dataDir, env, file: configFile })
   const { databaseUrl, durability, maxBodyMb, leadKey } = config.settings
+  const { host = config.settings.host, port = config.settings.port } = options.listen ?? {}
+  if (options.listen !== undefined) {
+    checkListenable({ host, port, hasKeys: config.keys.length > 0 })
+  }
+  const lead = await leadOf(options, config, env)
   const workspace = await openWorkspace({
     dataDir,
     describe: describeTrace,
     durability: durability === 'sync' ? 'sync' : 'group',
     clock,
     ...(databaseUrl === null ? {} : { databaseUrl }),
+  }).catch(async error => {
+    await lead?.close()
+    throw error
   })
-  let lead: Lead | null = null
   try {
-    lead = await leadOf(options, config, env)
     const hash = configHash(config)
     const cascade = createCascade({ configHash: hash, bindings: config.tasks, clock })
     const refreshLive = async (): Promise<void> => {
@@ -96,7 +107,12 @@ export async function openUnderstudy(options: OpenUnderstudyOptions): Promise<Un
       allowedHosts: [],
       log,
     })
-    return { ...house, gateway, close: closer(house, { gateway, lead, loader }) }
+    const listen = async (): Promise<Listening> => {
+      const listening = await gateway.listen({ host, port })
+      await workspace.setAddress(listening.address)
+      return listening
+    }
+    return { ...house, gateway, listen, close: closer(house, { gateway, lead, loader }) }
   } catch (error) {
     await lead?.close()
     await loader.close()

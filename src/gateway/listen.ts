@@ -28,18 +28,15 @@ export interface ListenParts extends ListenOptions {
 }
 
 /**
- * Opens the port.
+ * Refuses what could not or should not be listened on, before anything is opened.
  * @throws usage-invalid
  */
-export async function listen({
-  host = '127.0.0.1',
+export function checkListenable({
+  host,
   port,
-  answer,
   hasKeys,
-  log,
-}: ListenParts): Promise<Listening> {
-  const door = { isLoopback: isLoopback(host) }
-  if (!door.isLoopback && !hasKeys) {
+}: Required<ListenOptions> & { readonly hasKeys: boolean }): void {
+  if (!isLoopback(host) && !hasKeys) {
     throw new UnderstudyError(
       'usage-invalid',
       `Without a key, the gateway does not listen on ${host}, where other machines reach it.`,
@@ -51,6 +48,21 @@ export async function listen({
       help: 'Choose another --port; 0 picks a free one.',
     })
   }
+}
+
+/**
+ * Opens the port.
+ * @throws usage-invalid
+ */
+export async function listen({
+  host = '127.0.0.1',
+  port,
+  answer,
+  hasKeys,
+  log,
+}: ListenParts): Promise<Listening> {
+  checkListenable({ host, port, hasKeys })
+  const door = { isLoopback: isLoopback(host) }
   const server = createServer(
     // A request without a host is answered like one to localhost; Node would refuse it with an empty body.
     { requireHostHeader: false },

@@ -53,7 +53,7 @@ test('a sure specialist answers in the shape of the API, with its promise in the
       },
     },
     service_tier: 'default',
-    system_fingerprint: null,
+    system_fingerprint: 'fp_aaaaaaaaaa',
   })
   expect(Object.fromEntries(response.headers)).toMatchObject({
     'content-type': 'application/json',

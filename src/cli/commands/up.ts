@@ -38,13 +38,8 @@ export const upCommand: Command = {
   async run(input, terminal) {
     const understudy = await open(input, terminal)
     try {
-      const { settings } = understudy.config
-      const listening = await understudy.gateway.listen({
-        host: textOption(input, 'host') ?? settings.host,
-        port: numberOption(input, 'port', { min: 0, max: 65_535 }) ?? settings.port,
-      })
+      const listening = await understudy.listen()
       try {
-        await understudy.workspace.setAddress(listening.address)
         terminal.out(`understudy listens on ${listening.address}\n`)
         await aborted(terminal.signal)
       } finally {
@@ -60,6 +55,8 @@ export const upCommand: Command = {
 async function open(input: CommandInput, terminal: Terminal) {
   const lead = textOption(input, 'lead')
   const configFile = textOption(input, 'config')
+  const host = textOption(input, 'host')
+  const port = numberOption(input, 'port', { min: 0, max: 65_535 })
   const progress = createProgress(terminal)
   try {
     return await openUnderstudy({
@@ -69,6 +66,10 @@ async function open(input: CommandInput, terminal: Terminal) {
       onProgress: ({ stage, done, total, unit }) =>
         progress.update(stage, done, total, undefined, unit),
       log: text => terminal.err(`${text}\n`),
+      listen: {
+        ...(host === undefined ? {} : { host }),
+        ...(port === undefined ? {} : { port }),
+      },
       ...(configFile === undefined ? {} : { configFile }),
       ...(lead === undefined ? {} : { lead }),
     })
