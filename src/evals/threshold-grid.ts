@@ -6,8 +6,8 @@ import { roundScore } from './serves.ts'
  * chosen by simulation, see docs/log.md.
  */
 export const COVERAGE_LEVELS: readonly number[] = [
-  0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.84, 0.87, 0.9, 0.92,
-  0.94, 0.97, 1,
+  0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.74, 0.78, 0.81, 0.84, 0.87, 0.9, 0.925,
+  0.95, 0.975, 1,
 ]
 
 /** How many starts share the error level of a selective promise. */

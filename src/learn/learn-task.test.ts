@@ -5,6 +5,7 @@ import { type OutputKind, splitInputs } from '../tasks/index.ts'
 import { createRng } from '../util/index.ts'
 import {
   type Candidate,
+  describeLook,
   type LearnExample,
   type Learned,
   type Learner,
@@ -274,6 +275,25 @@ describe('learnTask', () => {
     const { moreRequests } = outcome.certification as { moreRequests: number }
     // At least 45 error-free groups, of which one request in five becomes one.
     expect(moreRequests).toBeGreaterThan(150)
+  })
+
+  it('describes the look: curve, newest fifth, traffic, and the lead against itself', async () => {
+    const again = examples(400).map((example, i) => ({
+      ...example,
+      id: `${example.id}b`,
+      answer: i % 2 === 0 ? example.answer : { kind: 'text' as const, text: '7' },
+    }))
+    const outcome = await learned({ examples: [...examples(400), ...again], targetRisk: 0.5 })
+    const metrics = describeLook(outcome, 'test')
+    expect(metrics.isCertified).toBe(true)
+    expect(metrics.leadAgainstItself.inputCount).toBe(outcome.rows.length)
+    expect(metrics.leadAgainstItself.rate).toBeGreaterThan(0.3)
+    expect(metrics.leadAgainstItself.rate).toBeLessThan(0.7)
+    expect(metrics.riskCoverage.at(-1)?.coverage).toBe(1)
+    expect(metrics.newestFifth?.newest.count).toBe(Math.round(outcome.rows.length / 5))
+    expect(metrics.traffic.coverage.estimate).toBe(1)
+    expect(metrics.classes.length).toBeGreaterThan(10)
+    expect(describeLook(outcome, 'test')).toEqual(metrics)
   })
 
   it('stops when told to', async () => {
