@@ -178,6 +178,7 @@ describe('a data folder', () => {
     const [position] = await child.appendAndProject(many(100, 50))
     expect(position?.writer).not.toBe((await workspace.append(trace(4))).writer)
     expect((await workspace.store.trace('dec_000149'))?.position.writer).toBe(position?.writer)
+    await workspace.settle()
     expect(await child.store.traceCount()).toBe(await workspace.store.traceCount())
     await child.close()
     port1.close()
