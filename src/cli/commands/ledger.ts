@@ -74,7 +74,7 @@ export const ledgerEraseCommand: Command = {
   summary: 'Erase what a trace says, for good; the ledger still verifies.',
   positionals: { placeholder: 'ID', help: 'Decision ids of the traces.', min: 1, max: 1000 },
   options: [dataOption, jsonOption],
-  examples: [],
+  examples: ['understudy ledger erase dec_01JC8Y3V0D5X6R2K9M4T7W1QZA'],
   run: (input, terminal) =>
     withWorkspace(input, terminal, async workspace => {
       const { positionals, options } = input

@@ -1,0 +1,9 @@
+export const ERROR_MEANINGS: Readonly<Record<string, string>>
+export function renderReference(parts: {
+  readonly commands: readonly unknown[]
+  readonly errors: object
+  readonly settings: object
+  readonly fileName: (name: string) => string
+  readonly commandHelp: (command: never) => string
+}): Readonly<Record<string, string>>
+export function withRegion(page: string, existing: string | null, body: string): string

@@ -1,0 +1,120 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { commandTable } from '../../src/cli/commands/index.ts'
+import { main } from '../../src/cli/main.ts'
+import { recordingTerminal } from '../../src/cli/testing.ts'
+
+/** Examples that a test cannot run, with the reason; everything else must end with exit code 0. */
+const NOT_RUN: Readonly<Record<string, string>> = {
+  'understudy runtime add llama': 'installs 30 MB from the network',
+  'understudy models pull all-minilm-l6-v2': 'fetches 90 MB from the network',
+}
+
+const commands = await Promise.all(commandTable.map(entry => entry.load()))
+const home = process.cwd()
+let folder: string
+let traceId = ''
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'understudy-examples-'))
+  await writeFile(join(folder, 'traffic.jsonl'), traffic())
+  await writeFile(join(folder, 'labelled.csv'), labelled())
+  process.chdir(folder)
+  const { err } = (await run('understudy import traffic.jsonl')).written
+  expect(err).not.toContain('help:')
+  traceId = await anyTraceId()
+}, 120_000)
+afterAll(async () => {
+  process.chdir(home)
+  await rm(folder, { recursive: true, force: true })
+})
+
+function exchange(i: number): string {
+  const isCard = i % 2 === 0
+  const text = isCard ? `my card number ${i} is lost` : `what is the rate of account ${i}`
+  return JSON.stringify({
+    id: `line-${i}`,
+    request: {
+      model: 'm',
+      messages: [
+        { role: 'system', content: 'Sort.' },
+        { role: 'user', content: text },
+      ],
+    },
+    response: {
+      choices: [
+        {
+          message: { role: 'assistant', content: isCard ? 'card' : 'rate' },
+          finish_reason: 'stop',
+        },
+      ],
+    },
+  })
+}
+
+function traffic(): string {
+  return Array.from({ length: 120 }, (_, i) => exchange(i)).join('\n')
+}
+
+function labelled(): string {
+  return ['text,label', ...Array.from({ length: 60 }, (_, i) => `text number ${i},${i % 3}`)].join(
+    '\n',
+  )
+}
+
+/** Runs one example as written; whatever serves is stopped as soon as it is ready. */
+async function run(example: string) {
+  const words = example.split(' ').slice(1)
+  const terminal = recordingTerminal({
+    env: {
+      UNDERSTUDY_DATA: join(folder, 'data'),
+      // Without models, so that every machine does the same: the reflex alone.
+      UNDERSTUDY_MODELS: join(folder, 'models'),
+      UNDERSTUDY_OFFLINE: '1',
+    },
+  })
+  const done = main(words, terminal)
+  if (words[0] === 'up') {
+    while (!terminal.written().out.includes('http://')) {
+      const ended = await Promise.race([done, new Promise(resolve => setTimeout(resolve, 20))])
+      if (ended !== undefined) break
+    }
+    terminal.abort()
+  }
+  return { code: await done, written: terminal.written() }
+}
+
+async function anyTraceId(): Promise<string> {
+  const { openWorkspace } = await import('../../src/workspace/index.ts')
+  const { describeTrace } = await import('../../src/tasks/index.ts')
+  const workspace = await openWorkspace({ dataDir: join(folder, 'data'), describe: describeTrace })
+  try {
+    await workspace.settle()
+    const [task] = await workspace.store.tasks()
+    for await (const [trace] of workspace.store.tracesOfTask(task?.task.id ?? ''))
+      return trace?.id ?? ''
+    return ''
+  } finally {
+    await workspace.close()
+  }
+}
+
+describe('the example', () => {
+  for (const example of commands.flatMap(command => command.examples)) {
+    it(`${example} works as written`, { timeout: 300_000 }, async context => {
+      const reason = NOT_RUN[example]
+      if (reason !== undefined) context.skip(reason)
+      // Ids stand for one that the reader has; any other word is taken as it is.
+      const { code, written } = await run(example.replace(/\b(dec_\w+|ID)\b/, traceId))
+      expect(code, written.err).toBe(0)
+      expect(written.err).not.toContain('- help:')
+    })
+  }
+
+  it('is given for everything that is not run here', () => {
+    const examples = commands.flatMap(command => command.examples)
+    expect(Object.keys(NOT_RUN).filter(example => !examples.includes(example))).toEqual([])
+  })
+})
