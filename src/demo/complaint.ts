@@ -7,8 +7,8 @@ import { dress, LISTS } from './phrases.ts'
 import { mistype } from './typos.ts'
 
 const COMPLAINT_RATE = 0.14
-const BORDERLINE_RATE = 0.025
-const CONTENT_RATE = 0.06
+const BORDERLINE_RATE = 0.018
+const CONTENT_RATE = 0.045
 
 const GRIEVANCES = [
   'I {want|wish} to {make|lodge|file} a {formal|} complaint about {how I was treated|your service|the {city} branch}',
@@ -68,9 +68,9 @@ function finish(
   return { text: mistype(dress(core, rng, { asideRate: 0.12 }), rng), truth, rivals }
 }
 
-/** One grievance or, from the angrier half, two. */
+/** One grievance or, from the angrier ones, two. */
 function grieve(rng: Rng): string {
   const one = rng.pick(GRIEVANCES)
   const two = rng.pick(GRIEVANCES)
-  return rng.next() < 0.5 || one === two ? one : `${one}. ${two}`
+  return rng.next() < 0.3 || one === two ? one : `${one}. ${two}`
 }

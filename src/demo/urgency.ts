@@ -120,7 +120,7 @@ export function composeChat(rng: Rng): Message {
       rivals: [],
     }
   }
-  const isBorderline = draw < 0.08 && borderline.length > 0
+  const isBorderline = draw < 0.075 && borderline.length > 0
   const say = (): string => expand(rng.pick(isBorderline ? borderline : clear), LISTS, rng)
   const higher = URGENCIES[level + 1] as Urgency
   const truth = isBorderline && rng.next() < 0.35 ? higher : urgency
@@ -139,9 +139,9 @@ function arrange(cues: readonly [string, string], concern: string, rng: Rng): st
   const other = second === first ? [] : [second]
   const draw = rng.next()
   const parts =
-    draw < 0.36
+    draw < 0.4
       ? [first, ...other]
-      : draw < 0.52
+      : draw < 0.54
         ? [first]
         : draw < 0.58
           ? [concern, first]

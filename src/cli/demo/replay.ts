@@ -32,7 +32,7 @@ const MAX_IN_FLIGHT = 256
 
 /**
  * Sends the requests in their order, starting them at a steady pace whether or not earlier ones are answered, as
- * independent customers do.
+ * independent customers do. After an interruption, what is under way is left to end by itself.
  */
 export async function replayDay(
   lines: readonly LabelledLine[],
@@ -47,7 +47,7 @@ export async function replayDay(
     const waitMs = dueMs - systemClock.monotonic()
     if (waitMs > 1) await sleep(waitMs, undefined, { signal })
     if (inFlight.size >= MAX_IN_FLIGHT) await Promise.race(inFlight)
-    const sent: Promise<void> = send(source, client, signal).then(reply => {
+    const sent: Promise<void> = send(source, client).then(reply => {
       replies.push(reply)
       inFlight.delete(sent)
       onProgress(replies.length)
@@ -60,13 +60,12 @@ export async function replayDay(
   return replies
 }
 
-async function send(source: LabelledLine, client: Client, signal: AbortSignal): Promise<Reply> {
+async function send(source: LabelledLine, client: Client): Promise<Reply> {
   const startMs = systemClock.monotonic()
   const response = await client.request('/v1/chat/completions', {
     method: 'POST',
     headers: { 'content-type': 'application/json', 'x-understudy-app': source.line.app },
     body: JSON.stringify(source.line.request),
-    signal,
   })
   const text = await response.text()
   const latencyMs = systemClock.monotonic() - startMs
@@ -93,9 +92,8 @@ export async function escalationReasons(
   const waiting = replies.filter(reply => reply.servedBy === 'lead' && reply.decisionId !== null)
   const worker = async (): Promise<void> => {
     for (let reply = waiting.pop(); reply !== undefined; reply = waiting.pop()) {
-      const response = await client.request(`/understudy/v1/decisions/${reply.decisionId}`, {
-        signal,
-      })
+      signal.throwIfAborted()
+      const response = await client.request(`/understudy/v1/decisions/${reply.decisionId}`)
       const trace = tryJson(await response.text())?.value
       const decision = isObject(trace) && isObject(trace.decision) ? trace.decision : null
       const reason = typeof decision?.reason === 'string' ? decision.reason : 'unknown'

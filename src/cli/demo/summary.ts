@@ -57,7 +57,10 @@ export function renderSummary(
         ? 'every answer has a decision id, every local one a certificate'
         : `${plural(result.unaccountedCount, 'answer')} without decision id or certificate`,
     ),
-    good(isLedgerIntact, `the ledger verifies: ${whole(ledgerRecordCount)} records`),
+    good(
+      isLedgerIntact,
+      `the ledger ${isLedgerIntact ? 'verifies' : 'does NOT verify'}: ${whole(ledgerRecordCount)} records`,
+    ),
     '',
     dim(`Took ${Math.round(seconds)} s. Next:`),
     ...next.map(line => `  ${line}`),
