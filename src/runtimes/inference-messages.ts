@@ -5,6 +5,7 @@ import type { RuntimeCall, Tensor } from './types.ts'
 export type WorkerRequest = { readonly id: number } & (
   | { readonly kind: 'load'; readonly session: string; readonly model: Uint8Array }
   | { readonly kind: 'unload'; readonly session: string }
+  | { readonly kind: 'close' }
   | {
       readonly kind: 'run'
       readonly calls: readonly RuntimeCall[]

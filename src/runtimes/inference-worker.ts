@@ -17,6 +17,7 @@ port.on('message', (request: WorkerRequest) => {
 })
 
 async function answer(request: WorkerRequest): Promise<void> {
+  if (request.kind === 'close') return close()
   try {
     const outputs = await perform(await sessions, request)
     const buffers = Object.values(outputs).map(tensor => tensor.data.buffer as ArrayBuffer)
@@ -26,9 +27,18 @@ async function answer(request: WorkerRequest): Promise<void> {
   }
 }
 
+async function close(): Promise<void> {
+  await sessions.then(
+    onnx => onnx.close(),
+    () => {},
+  )
+  // Nothing else keeps this thread alive.
+  port.close()
+}
+
 async function perform(
   onnx: OnnxSessions,
-  request: WorkerRequest,
+  request: Exclude<WorkerRequest, { kind: 'close' }>,
 ): Promise<Readonly<Record<string, Tensor>>> {
   switch (request.kind) {
     case 'load':

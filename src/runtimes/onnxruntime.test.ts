@@ -51,7 +51,7 @@ describe.each([
       { session: 'plusOne', feeds: { x: { fromCall: 0, output: 'y' } } },
       { session: 'double', feeds: { x: { fromCall: 1, output: 'same' } } },
     ]
-    expect((await runtime.run(calls))['y']?.data).toEqual(Float32Array.of(8, 16))
+    expect((await runtime.run(calls)).y?.data).toEqual(Float32Array.of(8, 16))
     const two = await runtime.run(calls.slice(0, 2))
     expect(Object.keys(two)).toEqual(['y', 'same'])
     const one = await runtime.run(calls.slice(0, 2), { outputs: ['same'] })
@@ -76,7 +76,7 @@ describe.each([
       await expect(runtime.load('bad', bytes)).rejects.toMatchObject({ code: 'model-corrupt' })
     }
     await runtime.load('bad', double)
-    expect((await run(runtime, 'bad', 1, 1))['y']?.data).toEqual(Float32Array.of(2, 2))
+    expect((await run(runtime, 'bad', 1, 1)).y?.data).toEqual(Float32Array.of(2, 2))
   })
 
   it.each([
@@ -117,14 +117,14 @@ describe.each([
     const runtime = await opened
     await runtime.load('double', double)
     await expect(runtime.run(calls)).rejects.toMatchObject({ code: 'runtime-failed' })
-    expect((await run(runtime, 'double', 1, 1))['y']?.data).toEqual(Float32Array.of(2, 2))
+    expect((await run(runtime, 'double', 1, 1)).y?.data).toEqual(Float32Array.of(2, 2))
   })
 
   it('loads a name once and forgets it when unloaded', async () => {
     const runtime = await opened
     await runtime.load('again', double)
     await runtime.load('again', plusOne)
-    expect((await run(runtime, 'again', 5, 5))['y']?.data).toEqual(Float32Array.of(10, 10))
+    expect((await run(runtime, 'again', 5, 5)).y?.data).toEqual(Float32Array.of(10, 10))
     await runtime.unload('again')
     await runtime.unload('again')
     await expect(run(runtime, 'again', 1, 1)).rejects.toMatchObject({ code: 'runtime-failed' })

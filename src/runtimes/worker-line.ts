@@ -8,17 +8,19 @@ import type { Tensor } from './types.ts'
 
 type Outputs = Readonly<Record<string, Tensor>>
 /** A request without its number. */
-export type Ask = WorkerRequest extends infer R
-  ? R extends WorkerRequest
-    ? Omit<R, 'id'>
+export type Ask =
+  Exclude<WorkerRequest, { kind: 'close' }> extends infer R
+    ? R extends WorkerRequest
+      ? Omit<R, 'id'>
+      : never
     : never
-  : never
 
 export interface WorkerLine {
   /** @throws what the worker reports; runtime-failed when it dies first */
   ask(request: Ask): Promise<Outputs>
   /** True once it has answered anything: a worker that never did is not worth restarting at once. */
   readonly hasAnswered: boolean
+  /** Rejects what is outstanding; resolves when the worker has ended, after what it is computing. */
   close(): Promise<void>
 }
 
@@ -40,6 +42,7 @@ export function openWorkerLine({
     workerData: settings,
     execArgv: [],
   })
+  const exited = new Promise<void>(resolve => worker.once('exit', () => resolve()))
   const pending = new Map<number, PromiseWithResolvers>()
   let nextId = 0
   let hasAnswered = false
@@ -50,7 +53,7 @@ export function openWorkerLine({
   function settle(reply: WorkerReply): void {
     const waiting = pending.get(reply.id)
     pending.delete(reply.id)
-    if (pending.size === 0) worker.unref()
+    if (pending.size === 0 && death === undefined) worker.unref()
     hasAnswered = true
     if ('error' in reply) waiting?.reject(fromWorkerError(reply.error))
     else waiting?.resolve(reply.outputs)
@@ -88,7 +91,10 @@ export function openWorkerLine({
       death ??= new UnderstudyError('runtime-failed', 'The inference worker is closed')
       for (const waiting of pending.values()) waiting.reject(death)
       pending.clear()
-      await worker.terminate()
+      // Never `terminate()`: stopped inside an operator, ONNX Runtime's binding aborts the whole process.
+      worker.ref()
+      worker.postMessage({ kind: 'close', id: nextId++ } satisfies WorkerRequest)
+      await exited
     },
   }
 }

@@ -3,6 +3,7 @@ import { parentPort } from 'node:worker_threads'
 
 let loadCount = 0
 parentPort.on('message', ({ id, kind, calls }) => {
+  if (kind === 'close') return parentPort.close()
   if (kind === 'load') loadCount++
   if (kind === 'run' && calls[0].session === 'die') process.exit(3)
   if (kind === 'run' && calls[0].session === 'throw') throw new Error('out of luck')
