@@ -3,14 +3,14 @@ import { type FileHandle, open } from 'node:fs/promises'
 import { UnderstudyError } from '../errors.ts'
 import { sha256 } from '../platform/index.ts'
 import { canonicalJson } from '../util/index.ts'
-import { isObject, tryJson } from '../wire/index.ts'
+import { deliveryOf, parseLogLine, tryJson } from '../wire/index.ts'
 
 type Json = Readonly<Record<string, unknown>>
 
 /** One line of the log, read back. */
 export interface Recording {
   readonly request: Json
-  readonly response: unknown
+  readonly response: Json
   readonly status: number
   readonly latencyMs: number
 }
@@ -38,8 +38,8 @@ const CHUNK_BYTES = 1024 * 1024
 const LINE_FEED = 10
 
 /** What makes two requests the same: everything but how the answer is to be delivered. */
-function keyOf({ stream: _stream, stream_options: _options, ...asked }: Json): string {
-  return sha256(canonicalJson(asked)).slice(0, 24)
+function keyOf(request: Json): string {
+  return sha256(canonicalJson(deliveryOf(request).asked)).slice(0, 24)
 }
 
 /**
@@ -109,18 +109,11 @@ async function readRecording(
 }
 
 function recordingOf(bytes: Uint8Array): Recording | null {
-  const line = tryJson(new TextDecoder().decode(bytes))?.value
-  if (!isObject(line) || !isObject(line.request) || line.response === undefined) return null
-  const { request, response, status, latency_ms: latency } = line
-  return {
-    request,
-    response,
-    status:
-      Number.isInteger(status) && Number(status) >= 200 && Number(status) < 600
-        ? Number(status)
-        : 200,
-    latencyMs: typeof latency === 'number' && latency > 0 ? latency : 0,
-  }
+  const line = tryJson(new TextDecoder().decode(bytes))
+  const parsed = line === null ? null : parseLogLine('native', line.value)
+  if (parsed?.kind !== 'entry') return null
+  const { request, response, status, latencyMs } = parsed.entry
+  return { request, response, status, latencyMs: latencyMs ?? 0 }
 }
 
 interface Line {

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { UnderstudyError } from '../errors.ts'
 import {
+  deliveryOf,
   errorBody,
   formatSse,
   isObject,
@@ -55,13 +56,12 @@ async function replay(
   latencyMs: number,
   signal: AbortSignal,
 ): Promise<LeadResponse> {
-  const isStreamed = body.stream === true && status === 200 && isObject(response)
-  if (!isStreamed) {
+  const { isStream, includeUsage } = deliveryOf(body)
+  if (!isStream || status !== 200) {
     await pause(latencyMs, signal)
     return jsonResponse(response, status)
   }
   await pause(latencyMs * FIRST_CHUNK_SHARE, signal)
-  const includeUsage = isObject(body.stream_options) && body.stream_options.include_usage === true
   const chunks = [...unfoldCompletion(response, { includeUsage, split: words })]
   return {
     status: 200,

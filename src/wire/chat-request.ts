@@ -2,6 +2,7 @@
 import { UnderstudyError } from '../errors.ts'
 import { parameterEscalations } from './chat-parameters.ts'
 import { formKeyOf, readShape } from './chat-shape.ts'
+import { deliveryOf } from './delivery.ts'
 import { isObject } from './json.ts'
 import type { Answer, ChatRequest, RequestEscalation } from './types.ts'
 
@@ -41,6 +42,7 @@ export function parseChatRequest(body: unknown): ChatRequest {
   checkTypes(body)
   const messages = readMessages(body.messages)
   const shape = readShape(body)
+  const { isStream, includeUsage } = deliveryOf(body)
   const users = messages.filter(message => message.role === 'user')
   const user = users.length === 1 ? users[0] : undefined
   const isPlain = user !== undefined && user.otherParts.length === 0
@@ -54,8 +56,8 @@ export function parseChatRequest(body: unknown): ChatRequest {
       .join('\n\n'),
     userText: isPlain ? user.text : null,
     shape: shape.shape,
-    isStream: body.stream === true,
-    includeUsage: isObject(body.stream_options) && body.stream_options.include_usage === true,
+    isStream,
+    includeUsage,
     formKey: formKeyOf(body),
     escalations: [
       ...parameterEscalations(body),
