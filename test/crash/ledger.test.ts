@@ -85,7 +85,7 @@ describe('SIGKILL', () => {
     const report = await verifyLedger(dir)
     expect(report).toMatchObject({ ok: true, writerCount: 21, tornTails: [] })
     expect(report.recordCount).toBeGreaterThanOrEqual(acknowledged.length)
-  })
+  }, 120_000)
 
   it('lets the next owner in at once, which then knows every acknowledged trace', async () => {
     const acknowledged: RecordPosition[] = []
