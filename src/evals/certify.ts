@@ -10,7 +10,7 @@ import {
   hoeffdingBentkus,
   hoeffdingBentkusUpper,
   monotoneScan,
-  type Rejections,
+  type Rejection,
 } from '../stats/index.ts'
 import { explainNoClaim } from './no-claim.ts'
 import { type Tally, tally } from './tally.ts'
@@ -29,10 +29,10 @@ export interface CertifyOptions {
 /**
  * One look at one statement: the smallest threshold at which the promise holds with probability 1 − delta, or no claim.
  *
- * Selective, P(loss | served) ≤ α: fixed-sequence testing along the grid from 5 starts at δ/5 each (Angelopoulos et al.,
- * "Learn then test", 2021); given the number served, errors are binomial, so each p-value is exact. Marginal,
- * P(served ∧ loss) ≤ α: falls as the threshold rises, so the scan needs no correction (Bates et al. 2021). Losses that
- * are not all 0 or 1 are tested by Hoeffding–Bentkus.
+ * Selective, P(loss | served) ≤ α: fixed-sequence testing along the grid from 5 starts at δ/5 each, levels passed on
+ * (Angelopoulos et al., "Learn then test", 2021; Wiens 2003); given the number served, errors are binomial, so each
+ * p-value is exact. Marginal, P(served ∧ loss) ≤ α: falls as the threshold rises, so the scan needs no correction (Bates
+ * et al. 2021). Losses that are not all 0 or 1 are tested by Hoeffding–Bentkus.
  */
 export function certify(
   input: CertificationInput,
@@ -42,10 +42,11 @@ export function certify(
   assert(targetRisk > 0 && targetRisk < 1, `target risk ${targetRisk} lies in (0, 1)`)
   assert(delta > 0 && delta < 1, `delta ${delta} lies in (0, 1)`)
   const counts = tally(scores, losses, grid)
-  const { rejected, level } = test(counts, input)
+  const rejections = test(counts, input)
   // The promise holds at every rejected threshold at once; the last one answers most. One that answers nothing is none.
-  const best = rejected.findLast(j => (counts.servedCounts[j] as number) > 0)
-  if (best === undefined) return explainNoClaim(input, counts, options.requestsPerExample ?? 1)
+  const last = rejections.findLast(({ index }) => (counts.servedCounts[index] as number) > 0)
+  if (last === undefined) return explainNoClaim(input, counts, options.requestsPerExample ?? 1)
+  const { index: best, level } = last
   const servedCount = counts.servedCounts[best] as number
   const lossSum = counts.lossSums[best] as number
   const trials = promise === 'selective' ? servedCount : counts.n
@@ -80,7 +81,7 @@ export function isClaim(outcome: CertificationOutcome): outcome is Claim {
   return outcome.claimed
 }
 
-function test(counts: Tally, input: CertificationInput): Rejections {
+function test(counts: Tally, input: CertificationInput): readonly Rejection[] {
   const { grid, targetRisk, delta, promise } = input
   const pValues = grid.map((_, j) => {
     const trials = promise === 'selective' ? (counts.servedCounts[j] as number) : counts.n

@@ -29,7 +29,7 @@ export {
   deltaOfLook,
   fixedSequenceTest,
   monotoneScan,
-  type Rejections,
+  type Rejection,
 } from './multiple-testing.ts'
 export {
   groupBootstrap,

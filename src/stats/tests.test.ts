@@ -80,15 +80,44 @@ describe('hoeffdingBentkus', () => {
 })
 
 describe('several tests at one level', () => {
+  const indices = (rejections: readonly { index: number }[]) => rejections.map(each => each.index)
+
   it('walks from every start until the first failure', () => {
     const p = [0.5, 0.001, 0.02, 0.5, 0.001, 0.015, 0.3]
-    expect(fixedSequenceTest(p, [0, 2, 4], 0.06)).toEqual({ rejected: [2, 4, 5], level: 0.02 })
-    expect(fixedSequenceTest([], [], 0.1).rejected).toEqual([])
-    expect(monotoneScan([0.01, 0.09, 0.2, 0.01], 0.1)).toEqual({ rejected: [0, 1], level: 0.1 })
+    const rejections = fixedSequenceTest(p, [0, 2, 4], 0.06)
+    expect(indices(rejections)).toEqual([2, 4, 5])
+    expect(rejections.every(({ level }) => level === 0.02)).toBe(true)
+    expect(fixedSequenceTest([], [], 0.1)).toEqual([])
+    expect(indices(monotoneScan([0.01, 0.09, 0.2, 0.01], 0.1))).toEqual([0, 1])
+  })
+
+  it('brings its level along to the next start, and loses it with the first failure', () => {
+    expect(fixedSequenceTest([0.001, 0.02, 0.03, 0.04], [0, 2], 0.04)).toEqual([
+      { index: 0, level: 0.02 },
+      { index: 1, level: 0.02 },
+      { index: 2, level: 0.04 },
+      { index: 3, level: 0.04 },
+    ])
+    expect(indices(fixedSequenceTest([0.001, 0.5, 0.03], [0, 2], 0.04))).toEqual([0])
+  })
+
+  it('rejects any true hypothesis with probability delta at most, wherever the true ones begin', () => {
+    const rng = createRng('fallback')
+    const runs = 20_000
+    for (const firstTrue of [0, 3, 7]) {
+      let wrong = 0
+      for (let run = 0; run < runs; run++) {
+        const p = Array.from({ length: 10 }, (_, i) => (i < firstTrue ? 0 : rng.next()))
+        if (fixedSequenceTest(p, [0, 2, 4, 6, 8], 0.1).some(({ index }) => index >= firstTrue))
+          wrong++
+      }
+      // Three standard errors of the count at probability 0.1.
+      expect(wrong / runs).toBeLessThan(0.1 + 3 * Math.sqrt(0.09 / runs))
+    }
   })
 
   it('never rejects on a p-value that is not a number', () => {
-    expect(fixedSequenceTest([Number.NaN], [0], 0.1).rejected).toEqual([])
+    expect(fixedSequenceTest([Number.NaN], [0], 0.1)).toEqual([])
   })
 
   it('spends no more than delta over all looks', () => {
