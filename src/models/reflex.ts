@@ -39,14 +39,19 @@ export function scoreFeatures(reflex: Reflex, features: HashedFeatures): Float64
   return toLogProbabilities(logits)
 }
 
-/** Turns logits into log-probabilities, in place. */
+/** No probability is taken to be smaller: one part's certainty must not outweigh everything, and 0 has no logarithm. */
+const LEAST_LOG_PROBABILITY = -50
+
+/** Turns logits (the largest finite) into log-probabilities no smaller than −50, in place. */
 export function toLogProbabilities(logits: Float64Array): Float64Array {
   let top = Number.NEGATIVE_INFINITY
   for (const value of logits) if (value > top) top = value
   let sum = 0
   for (const value of logits) sum += Math.exp(value - top)
   const shift = top + Math.log(sum)
-  for (let k = 0; k < logits.length; k++) logits[k] = (logits[k] as number) - shift
+  for (let k = 0; k < logits.length; k++) {
+    logits[k] = Math.max(LEAST_LOG_PROBABILITY, (logits[k] as number) - shift)
+  }
   return logits
 }
 

@@ -12,7 +12,6 @@ import {
   type Neighbours,
   neighboursGraph,
   neighboursOpinion,
-  type Opinion,
   type VoteRule,
 } from '../models/index.ts'
 import type { InferenceRuntime, Tensor } from '../runtimes/index.ts'
@@ -36,7 +35,7 @@ export interface EncoderModel {
 
 /** Chosen on the training parts of three data sets, see docs/log.md. */
 const VOTE = { k: 16, sharpness: 25, smoothing: 0.02 }
-const MAX_EVALUATIONS = 150
+const MAX_EVALUATIONS = 80
 /** Vectors kept at most: comparing with more costs a request over a millisecond. */
 const MAX_NEIGHBOURS = 16_384
 /** Rows × classes that one evaluation of the head's loss may hold: 80 MB a tensor. */

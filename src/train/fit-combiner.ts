@@ -17,10 +17,11 @@ const POOL_RIDGE = 2
 const CONFIDENCE_RIDGE = 1
 const NEWTON_STEPS = 25
 
-/** Fits a combiner to the given rows; every row counts, those with label −1 as never right. */
+/** Fits a combiner to the given rows; every row counts, those with label −1 as never right. Without rows: a coin. */
 export function fitCombiner(data: CombinerRows, rows: Int32Array): Combiner {
-  const partCount = data.opinions[rows[0] ?? 0]?.length ?? 1
-  const poolWeights = fitPool(data, rows, partCount)
+  const example = data.opinions[0] ?? []
+  const poolWeights = fitPool(data, rows, example.length)
+  const width = confidenceFeatures(pool(example, poolWeights), example).length
   const features: number[][] = []
   const isRight: number[] = []
   for (const row of rows) {
@@ -29,7 +30,7 @@ export function fitCombiner(data: CombinerRows, rows: Int32Array): Combiner {
     features.push(confidenceFeatures(pooled, opinions))
     isRight.push(topTwo(pooled).first === data.labels[row] ? 1 : 0)
   }
-  return { poolWeights, ...fitConfidence(features, isRight) }
+  return { poolWeights, ...fitConfidence(features, isRight, width) }
 }
 
 /** Newton's method on the log loss of the pool, which is convex in the weights. */
@@ -94,8 +95,8 @@ function addPoolRow(
 export function fitConfidence(
   features: readonly (readonly number[])[],
   isRight: readonly number[],
+  width = features[0]?.length ?? 0,
 ): Omit<Combiner, 'poolWeights'> {
-  const width = features[0]?.length ?? 0
   const means = columnMeans(features, width)
   const deviations = columnDeviations(features, means)
   const rows = features.map(row =>
