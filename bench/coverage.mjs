@@ -6,10 +6,11 @@
  *
  * A seed salts the split of `learn` (80 % training, 20 % certification, by input group). Coverage is the certificate's, at
  * confidence 90 %, first look. `--held-out` first sets a fifth of the groups aside, learns from the rest, and reports the
- * realised risk and coverage there, tested one-sided against the target.
+ * realised risk and coverage there, tested one-sided against the target. Results are added to FILE, run by run, and the
+ * tables show all of it; `--seeds 0` runs peers alone.
  */
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { certifyTable, serves, thresholdGrid } from '../dist/evals/index.js'
@@ -49,7 +50,7 @@ function remembering(encoder) {
         memory.set(text, fresh.slice(i * encoder.dimension, (i + 1) * encoder.dimension))
       })
       const all = new Float32Array(texts.length * encoder.dimension)
-      texts.forEach((text, i) => all.set(memory.get(text), i * encoder.dimension))
+      for (const [i, text] of texts.entries()) all.set(memory.get(text), i * encoder.dimension)
       return all
     },
   }
@@ -246,7 +247,16 @@ const learner = createClosedSetLearner({
   ...parts,
   encoder: parts.encoder && remembering(parts.encoder),
 })
-const everything = {}
+const everything = existsSync(options.out) ? JSON.parse(readFileSync(options.out, 'utf8')) : {}
+
+/** Newer rows replace those of the same method and seed. */
+function keep(set, rows) {
+  const isNewer = old => rows.some(row => row.method === old.method && row.seed === old.seed)
+  everything[set] = [...(everything[set] ?? []).filter(old => !isNewer(old)), ...rows]
+  mkdirSync(join(options.out, '..'), { recursive: true })
+  writeFileSync(options.out, JSON.stringify(everything))
+}
+
 for (const set of options.sets.split(',')) {
   const rows = readDataset(set, options.data)
   const results = []
@@ -263,10 +273,8 @@ for (const set of options.sets.split(',')) {
     )
   }
   if (options.peers !== '') results.push(...runPeers(set, rows))
-  everything[set] = results
-  console.log(`${table(set, results)}\n`)
-  mkdirSync(join(options.out, '..'), { recursive: true })
-  writeFileSync(options.out, JSON.stringify(everything))
+  keep(set, results)
+  console.log(`${table(set, everything[set])}\n`)
 }
 console.error(`peak memory ${(process.resourceUsage().maxRSS / 1024).toFixed(0)} MB`)
 await runtime.close()

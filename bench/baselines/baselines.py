@@ -39,7 +39,7 @@ def best_c(features, labels, fold, candidates):
 
     inside, outside = fold != 0, fold == 0
     accuracy = {
-        c: (LogisticRegression(C=c, max_iter=300).fit(features[inside], labels[inside]).predict(features[outside]) == labels[outside]).mean()
+        c: (LogisticRegression(C=c, max_iter=150).fit(features[inside], labels[inside]).predict(features[outside]) == labels[outside]).mean()
         for c in candidates
     }
     return max(accuracy, key=accuracy.get)
@@ -66,7 +66,7 @@ def minilm(task, split):
     if "c" not in task:
         task["c"] = best_c(features[split["train"]], split["labels"], split["fold"], [3, 10, 30])
     return cross_fit(
-        lambda: LogisticRegression(C=task["c"], max_iter=500),
+        lambda: LogisticRegression(C=task["c"], max_iter=200),
         features[split["train"]], split["labels"], split["fold"], features[split["certification"]],
     )
 
