@@ -70,7 +70,11 @@ export async function openUnderstudy(options: OpenUnderstudyOptions): Promise<Un
   if (options.listen !== undefined) {
     checkListenable({ host, port, hasKeys: config.keys.length > 0 })
   }
-  const lead = await leadOf(options, config, env)
+  if (options.loadLive === undefined) loader.warm(dataDir)
+  const lead = await leadOf(options, config, env).catch(async error => {
+    await loader.close()
+    throw error
+  })
   const workspace = await openWorkspace({
     dataDir,
     describe: describeTrace,
@@ -79,6 +83,7 @@ export async function openUnderstudy(options: OpenUnderstudyOptions): Promise<Un
     ...(databaseUrl === null ? {} : { databaseUrl }),
   }).catch(async error => {
     await lead?.close()
+    await loader.close()
     throw error
   })
   try {

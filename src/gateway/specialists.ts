@@ -1,4 +1,6 @@
 /** Puts on stage what the store says is live: opens specialists on a pool of worker threads. Knows no HTTP. */
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import type { LiveTask } from '../cascade/index.ts'
 import { isUnderstudyError, UnderstudyError } from '../errors.ts'
 import {
@@ -8,12 +10,18 @@ import {
   type StoredSpecialist,
 } from '../learn/index.ts'
 import type { ClassifierParts, Specialist } from '../models/index.ts'
+import { writeFileAtomic } from '../platform/index.ts'
 import { openRuntimePool } from '../runtimes/index.ts'
 import type { LiveRow } from '../store/index.ts'
 import { classOf } from '../tasks/index.ts'
 import type { OwnedWorkspace } from '../workspace/index.ts'
 
+/** In the data folder: the tiers that were on stage last. Only a hint of what the next start will need. */
+const STAGE_FILE = 'stage.json'
+
 export interface SpecialistLoader {
+  /** Begins opening what was needed last time, while the database is not there yet. Never waits, never throws. */
+  warm(dataDir: string): void
   /** The tasks that are live now. Specialists that stay on stage stay open. */
   load(workspace: OwnedWorkspace): Promise<readonly LiveTask[]>
   close(): Promise<void>
@@ -22,19 +30,28 @@ export interface SpecialistLoader {
 /** Opens the encoder and its threads with the first specialist that needs them. */
 export function createSpecialistLoader(log: (text: string) => void): SpecialistLoader {
   let parts: Promise<ClassifierParts> | null = null
+  let warming: Promise<void> = Promise.resolve()
   let open: ReadonlyMap<string, Specialist<string>> = new Map()
 
+  const openRuntime = async () => openRuntimePool()
   const partsFor = async (tier: string): Promise<ClassifierParts> => {
     if (tier === 'reflex') return { encoder: null, runtime: null }
-    parts ??= openEncoderParts({ openRuntime: async () => openRuntimePool() }).then(
-      ({ parts: opened, notice }) => {
-        if (notice !== null) log(notice)
-        return opened
-      },
-    )
+    await warming
+    parts ??= openEncoderParts({ openRuntime }).then(({ parts: opened, notice }) => {
+      if (notice !== null) log(notice)
+      return opened
+    })
     const opened = await parts
     if (opened.runtime === null) parts = null // It may be there at the next try.
     return opened
+  }
+
+  const warmUp = async (dataDir: string): Promise<void> => {
+    const tiers = await readTiers(dataDir)
+    if (!tiers.includes('encoder')) return
+    // Without the network: whether a download is worth it, only the store knows.
+    const { parts: opened } = await openEncoderParts({ openRuntime, offline: true })
+    if (opened.runtime !== null) parts = Promise.resolve(opened)
   }
 
   const loadOne = async (row: LiveRow, workspace: OwnedWorkspace): Promise<LiveTask> => {
@@ -81,6 +98,10 @@ export function createSpecialistLoader(log: (text: string) => void): SpecialistL
   }
 
   return {
+    warm(dataDir) {
+      // What fails here is met again, and reported, by the specialist that needs it.
+      warming = warmUp(dataDir).catch(() => undefined)
+    },
     async load(workspace) {
       await workspace.settle()
       const tasks: LiveTask[] = []
@@ -96,12 +117,29 @@ export function createSpecialistLoader(log: (text: string) => void): SpecialistL
       open = new Map(
         tasks.map(task => [task.specialist.hash, task.specialist as Specialist<string>]),
       )
+      await keepTiers(workspace.dataDir, tasks)
       return tasks
     },
     async close() {
+      await warming
       const opened = await parts
       await opened?.encoder?.close()
       await opened?.runtime?.close()
     },
   }
+}
+
+async function readTiers(dataDir: string): Promise<readonly unknown[]> {
+  const text = await readFile(join(dataDir, STAGE_FILE), 'utf8').catch(() => '{}')
+  const { tiers } = JSON.parse(text) as { tiers?: unknown }
+  return Array.isArray(tiers) ? tiers : []
+}
+
+async function keepTiers(dataDir: string, tasks: readonly LiveTask[]): Promise<void> {
+  const tiers = [...new Set(tasks.map(task => task.specialist.tier))].sort()
+  const text = JSON.stringify({ tiers })
+  const path = join(dataDir, STAGE_FILE)
+  if ((await readFile(path, 'utf8').catch(() => '')) === text) return
+  // A folder that cannot be written only makes the next start slower.
+  await writeFileAtomic(path, text).catch(() => undefined)
 }
