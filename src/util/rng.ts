@@ -61,10 +61,24 @@ export function createRng(seed: number | string): Rng {
   return rng
 }
 
-/** `length` bytes of system entropy as lower-case hexadecimal. */
+/** Fetched ahead, since every call of the system costs; each byte is handed out once and cleared. */
+const entropy = new Uint8Array(4096)
+let entropyUsed = entropy.length
+
+const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
+
+/** `length` bytes (at most 4096) of system entropy as lower-case hexadecimal. */
 export function randomHex(length: number): string {
-  const bytes = globalThis.crypto.getRandomValues(new Uint8Array(length))
-  return Array.from(bytes, byte => byte.toString(16).padStart(2, '0')).join('')
+  if (entropyUsed + length > entropy.length) {
+    globalThis.crypto.getRandomValues(entropy)
+    entropyUsed = 0
+  }
+  let text = ''
+  for (const end = entropyUsed + length; entropyUsed < end; entropyUsed++) {
+    text += HEX[entropy[entropyUsed] as number]
+    entropy[entropyUsed] = 0
+  }
+  return text
 }
 
 /** Uniform in [0, 1) from system entropy, for decisions that must not be predictable. */

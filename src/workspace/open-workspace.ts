@@ -80,6 +80,8 @@ export async function openWorkspace(options: OpenWorkspaceOptions): Promise<Owne
   const lock = await acquireLock(dataDir, { command, address, clock })
   try {
     const database = databaseUrl === undefined ? openPglite(dataDir) : openPostgres(databaseUrl)
+    // It starts on its own thread while the ledger is looked through; what fails here is met again.
+    database.query('select 1').catch(() => undefined)
     const { workspace, projector } = await assemble(options, node, database)
     const children = new Set<() => void>()
     const caughtUp = projector.catchUp().catch(() => undefined)
