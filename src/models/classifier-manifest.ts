@@ -34,6 +34,8 @@ const manifestSchema = z.object({
     deviations: z.array(finite.positive()).max(256),
     coefficients: z.array(finite).max(256),
     intercept: finite,
+    lows: z.array(finite).max(256),
+    highs: z.array(finite).max(256),
   }),
 })
 
@@ -58,9 +60,12 @@ export function parseClassifierManifest(value: unknown): ClassifierManifest {
   return parsed.data
 }
 
-function checkCombiner({ means, deviations, coefficients }: Combiner): void {
-  if (means.length !== coefficients.length || deviations.length !== coefficients.length) {
-    throw corruptManifest('the combiner has unequal numbers of means, deviations and coefficients')
+function checkCombiner({ means, deviations, coefficients, lows, highs }: Combiner): void {
+  const count = coefficients.length
+  if ([means, deviations, lows, highs].some(numbers => numbers.length !== count)) {
+    throw corruptManifest(
+      'the combiner has unequal numbers of coefficients and of what belongs to them',
+    )
   }
 }
 

@@ -35,6 +35,8 @@ describe('the confidence', () => {
     deviations: [1, 1],
     coefficients: [1, 0.5],
     intercept: 0,
+    lows: [-20, -20],
+    highs: [20, 20],
   }
 
   it('lies in [0, 1] and grows with the lead of the best class', () => {
@@ -43,6 +45,22 @@ describe('the confidence', () => {
     )
     expect(scores).toEqual([...scores].sort((a, b) => a - b))
     expect(scores.every(score => score >= 0 && score <= 1)).toBe(true)
+  })
+
+  it('does not extrapolate: an input unlike all that was seen has none', () => {
+    const withSignal: Combiner = {
+      ...combiner,
+      means: [0, 0, 0.8],
+      deviations: [1, 1, 0.1],
+      coefficients: [1, 0.5, -3],
+      lows: [-20, -20, 0.6],
+      highs: [20, 20, 1],
+    }
+    const score = (familiarity: number) =>
+      decideVerdict(withSignal, [opinion([0.4, 0.3, 0.3], [familiarity])]).score
+    expect(score(0.55)).toBe(score(0.6))
+    expect(score(0.1)).toBe(0)
+    expect(score(5)).toBe(0)
   })
 
   it('is computed from finite numbers, for one class too', () => {

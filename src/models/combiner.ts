@@ -18,6 +18,9 @@ export interface Combiner {
   readonly deviations: readonly number[]
   readonly coefficients: readonly number[]
   readonly intercept: number
+  /** Smallest and largest value of each feature among the rows it was fitted on. */
+  readonly lows: readonly number[]
+  readonly highs: readonly number[]
 }
 
 /** The pooled answer for one input. */
@@ -71,7 +74,7 @@ function margin(logProbabilities: Float64Array, first: number, second: number): 
 
 /**
  * What the confidence is computed from: log-odds and margin of the pooled answer; for each part its own log-odds of
- * that answer, its margin over the pool's runner-up, whether it would have answered the same; and the parts' signals.
+ * that answer, its margin over the pool's runner-up, whether it would have answered the same; last the parts' signals.
  */
 export function confidenceFeatures(pooled: Float64Array, opinions: readonly Opinion[]): number[] {
   const { first, second } = topTwo(pooled)
@@ -85,24 +88,46 @@ export function confidenceFeatures(pooled: Float64Array, opinions: readonly Opin
         isSame,
       )
     }
-    features.push(...signals)
   }
+  for (const { signals } of opinions) features.push(...signals)
   return features
 }
 
-/** Logistic regression of `confidenceFeatures`, in [0, 1]. */
+/** Logistic regression of `confidenceFeatures`, in [0, 1]. Features count as the nearest value that fitting has seen. */
 export function confidence(combiner: Combiner, features: readonly number[]): number {
+  const { means, deviations, coefficients, lows, highs } = combiner
   let z = combiner.intercept
   features.forEach((value, i) => {
-    const { means, deviations, coefficients } = combiner
-    z += ((value - (means[i] as number)) / (deviations[i] as number)) * (coefficients[i] as number)
+    const seen = Math.max(lows[i] as number, Math.min(highs[i] as number, value))
+    z += ((seen - (means[i] as number)) / (deviations[i] as number)) * (coefficients[i] as number)
   })
   return 1 / (1 + Math.exp(-z))
 }
 
-/** Answer and score for one input. */
+/** How far beyond the range that fitting has seen a signal may lie, as a share of that range and of its size. */
+const RANGE_SLACK = 0.25
+const SIZE_SLACK = 0.1
+
+/**
+ * True for an input unlike everything the combiner was fitted on: a signal (familiarity, length, similarity) far outside its
+ * range. What a regression says there is extrapolation.
+ */
+function isStrange({ lows, highs }: Combiner, opinions: readonly Opinion[]): boolean {
+  const signals = opinions.flatMap(opinion => opinion.signals)
+  const first = lows.length - signals.length
+  return signals.some((value, i) => {
+    const low = lows[first + i] as number
+    const high = highs[first + i] as number
+    const slack = Math.max(RANGE_SLACK * (high - low), SIZE_SLACK * Math.abs(high))
+    return value < low - slack || value > high + slack
+  })
+}
+
+/** Answer and score for one input; the score is 0 for one that is unlike all that was seen. */
 export function decideVerdict(combiner: Combiner, opinions: readonly Opinion[]): Verdict {
   const pooled = pool(opinions, combiner.poolWeights)
-  const score = confidence(combiner, confidenceFeatures(pooled, opinions))
+  const score = isStrange(combiner, opinions)
+    ? 0
+    : confidence(combiner, confidenceFeatures(pooled, opinions))
   return { label: topTwo(pooled).first, score, logProbabilities: pooled }
 }

@@ -112,8 +112,8 @@ describe('fitClassifier', () => {
       const { manifest, blobs, outOfFoldLabels, outOfFoldScores } = candidate
       const classifier = await loadClassifier(manifest, blobs, withEncoder)
       const { labels, scores, details } = await classifier.predict([
-        'loan tell me about the loan 7',
-        'fee cancel my fee',
+        'loan tell me about the loan 700',
+        'card cancel my card 123',
       ])
       expect(labels[0]).toBe(1)
       expect(scores.every(score => score > 0 && score <= 1)).toBe(true)

@@ -144,12 +144,14 @@ function answersOutOfFold(
   return { outOfFoldScores, outOfFoldLabels }
 }
 
-function toJson({ poolWeights, means, deviations, coefficients, intercept }: Combiner) {
+function toJson(combiner: Combiner) {
   return {
-    poolWeights: [...poolWeights],
-    means: [...means],
-    deviations: [...deviations],
-    coefficients: [...coefficients],
-    intercept,
+    poolWeights: [...combiner.poolWeights],
+    means: [...combiner.means],
+    deviations: [...combiner.deviations],
+    coefficients: [...combiner.coefficients],
+    intercept: combiner.intercept,
+    lows: [...combiner.lows],
+    highs: [...combiner.highs],
   }
 }

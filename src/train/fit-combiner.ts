@@ -111,11 +111,14 @@ export function fitConfidence(
     parameters = parameters.map((value, i) => value - scale * (step[i] as number))
     if (Math.max(...step.map(Math.abs)) < 1e-7) break
   }
+  const column = (i: number): number[] => features.map(row => row[i] as number)
   return {
     means,
     deviations,
     coefficients: parameters.slice(0, width),
     intercept: parameters[width] as number,
+    lows: means.map((mean, i) => column(i).reduce((a, b) => Math.min(a, b), mean)),
+    highs: means.map((mean, i) => column(i).reduce((a, b) => Math.max(a, b), mean)),
   }
 }
 
