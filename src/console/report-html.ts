@@ -101,6 +101,13 @@ function facts(task: TaskReport): Html {
         `${percent(newest.value)} (${percent(newest.low)} to ${percent(newest.high)})`,
       ])
     }
+    const self = agreement.leadSelfDisagreement
+    if (self !== null) {
+      list.push([
+        'Lead against itself',
+        `${percent(self.rate)} of answers to the same input differ (${whole(self.inputCount)} inputs came back)`,
+      ])
+    }
     const risk = agreement.servedTrafficRisk
     if (risk !== null) {
       list.push([

@@ -8,17 +8,8 @@ export {
 } from './certificate.ts'
 export { type CertifyOptions, certify, certifyTable, isClaim } from './certify.ts'
 export {
-  type ClassMetrics,
-  type ConfusionPair,
-  compareNewestFifth,
-  confusionPairs,
-  perClass,
-  type RecentComparison,
-  type Scored,
   type SelfDisagreement,
-  type ServedPart,
   selfDisagreement,
-  servedPart,
   type TrafficEstimate,
   trafficWeighted,
   type WeightedRequest,

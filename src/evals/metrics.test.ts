@@ -1,72 +1,7 @@
 /** Metrics beside the certificate, on cases small enough to check by hand, and the certificate record. */
 import { describe, expect, it } from 'vitest'
 import { createRng } from '../util/index.ts'
-import {
-  buildCertificate,
-  certify,
-  compareNewestFifth,
-  confusionPairs,
-  perClass,
-  selfDisagreement,
-  servedPart,
-  trafficWeighted,
-  VOIDED_BY,
-} from './index.ts'
-
-describe('answers by class', () => {
-  const expected = ['a', 'a', 'b', null, 'a']
-  const got = ['a', 'b', 'b', 'b', null]
-
-  it('counts what was expected, what came, and both', () => {
-    expect(perClass(expected, got)).toEqual([
-      { key: 'a', expectedCount: 3, gotCount: 1, bothCount: 1 },
-      { key: 'b', expectedCount: 1, gotCount: 3, bothCount: 1 },
-    ])
-  })
-
-  it('lists confused pairs, abstentions left out, answers outside the set kept', () => {
-    expect(confusionPairs(expected, got)).toEqual([
-      { expected: 'a', got: 'b', count: 1 },
-      { expected: null, got: 'b', count: 1 },
-    ])
-    expect(confusionPairs(expected, got, 1)).toHaveLength(1)
-  })
-})
-
-describe('served part', () => {
-  it('counts and averages only what the threshold serves', () => {
-    expect(servedPart({ scores: [0.9, 0.8, Number.NaN], losses: [1, 0, 1] }, 0.85)).toEqual({
-      count: 3,
-      servedCount: 1,
-      risk: 1,
-    })
-    expect(servedPart({ scores: [], losses: [] }, 0).risk).toBeNaN()
-  })
-})
-
-describe('compareNewestFifth', () => {
-  const rng = () => createRng('newest')
-  const day = (i: number) => new Date(1_700_000_000_000 + i * 86_400_000).toISOString()
-  const times = Array.from({ length: 500 }, (_, i) => day(i))
-  const scores = times.map(() => 0.9)
-
-  it('notices when the newest are served worse', () => {
-    const losses = times.map((_, i) => (i % (i >= 400 ? 4 : 40) === 0 ? 1 : 0))
-    const found = compareNewestFifth({ scores, losses, times }, 0.5, rng())
-    expect(found).toMatchObject({ isWorse: true, newest: { servedCount: 100, risk: 0.25 } })
-  })
-
-  it('stays calm when nothing changed, and silent without usable times', () => {
-    const losses = times.map((_, i) => (i % 20 === 0 ? 1 : 0))
-    expect(compareNewestFifth({ scores, losses, times }, 0.5, rng())?.isWorse).toBe(false)
-    const unknown = times.map(() => null)
-    expect(compareNewestFifth({ scores, losses, times: unknown }, 0.5, rng())).toBeNull()
-    const alike = times.map(() => day(1))
-    expect(compareNewestFifth({ scores, losses, times: alike }, 0.5, rng())).toBeNull()
-    const broken = times.map(() => 'yesterday')
-    expect(compareNewestFifth({ scores, losses, times: broken }, 0.5, rng())).toBeNull()
-  })
-})
+import { buildCertificate, certify, selfDisagreement, trafficWeighted, VOIDED_BY } from './index.ts'
 
 describe('trafficWeighted', () => {
   it('weighs requests by how often they occur and resamples whole groups', () => {

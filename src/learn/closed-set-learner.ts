@@ -11,8 +11,8 @@ import {
 import { sha256 } from '../platform/index.ts'
 import { type ClosedSetSchema, closedSet } from '../tasks/index.ts'
 import { type ClassifierCandidate, fitClassifier } from '../train/index.ts'
-import { canonicalJson, normaliseText } from '../util/index.ts'
-import type { Candidate, FitContext, Learner, TrainingExample } from './learner.ts'
+import { canonicalJson } from '../util/index.ts'
+import type { Candidate, Learner, TrainingExample } from './learner.ts'
 
 /** What a closed-set specialist's hash is taken of; blobs are named by their SHA-256. */
 interface SpecialistManifest {
@@ -43,15 +43,14 @@ export function createClosedSetLearner(parts: ClassifierParts): Learner<string, 
   }
 }
 
-/** Class numbers, and groups by normalised text: the caller's split has already kept near-duplicates on one side. */
+/** Class numbers and group numbers. */
 function trainingData(schema: ClosedSetSchema, examples: readonly TrainingExample<string>[]) {
   const numberOf = new Map(schema.classes.map((item, i) => [item.key, i]))
-  const groupOf = new Map<string, number>()
-  const groups = Int32Array.from(examples, ({ input }) => {
-    const key = normaliseText(input)
-    const group = groupOf.get(key) ?? groupOf.size
-    groupOf.set(key, group)
-    return group
+  const groupNumbers = new Map<string, number>()
+  const groups = Int32Array.from(examples, ({ group }) => {
+    const number = groupNumbers.get(group) ?? groupNumbers.size
+    groupNumbers.set(group, number)
+    return number
   })
   return {
     inputs: examples.map(({ input }) => input),

@@ -27,7 +27,6 @@ export type {
 export { learnTask, TABLE_RISKS } from './learn-task.ts'
 export type { Candidate, FitContext, Learner, TrainingExample } from './learner.ts'
 export type { LookRow } from './look.ts'
-export { describeLook, type LookMetrics } from './look-metrics.ts'
 export {
   type Agreement,
   type Confusion,

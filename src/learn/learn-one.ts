@@ -20,6 +20,7 @@ import { clip, newId } from '../util/index.ts'
 import type { LedgerEntry } from '../workspace/index.ts'
 import { createClosedSetLearner } from './closed-set-learner.ts'
 import type { TaskExamples } from './examples.ts'
+import { leadAgainstItself } from './lead-against-itself.ts'
 import type { LearnContext, LearnParams } from './learn.ts'
 import type { Learned } from './learn-outcome.ts'
 import { learnTask } from './learn-task.ts'
@@ -314,6 +315,7 @@ function reportOf(
     leadAnswers: read.examples.map(({ answer }) => labelOf(answer)),
     evaluated: evaluatedInputs(outcome.rows, label),
     requests: outcome.requests,
+    leadSelfDisagreement: selfDisagreementOf(outcome),
     times: read.examples.map(({ time }) => time),
     leadLatenciesMs: read.examples.flatMap(({ latencyMs }) =>
       latencyMs === null ? [] : [latencyMs],
@@ -322,6 +324,15 @@ function reportOf(
     usages: read.examples.map(({ usage }) => usage),
     price: priceOfTask(read, one.context.prices),
   })
+}
+
+/** Null where no served input came twice. */
+function selfDisagreementOf({ certification, requests }: ClosedSetLearned) {
+  const { inputCount, rate } = leadAgainstItself(
+    requests,
+    certification.claimed ? certification.threshold : 0,
+  )
+  return inputCount === 0 ? null : { inputCount, rate }
 }
 
 function summary(

@@ -134,9 +134,10 @@ async function fitAndChoose<Output, Schema>(
   parts: Parts,
   rng: Rng,
 ): Promise<{ chosen: Candidate<Output>; summaries: CandidateSummary[] } | null> {
-  const training = parts.training.map(({ id, input, answer }) => ({
+  const training = parts.training.map(({ id, input, group, answer }) => ({
     id,
     input,
+    group,
     output: answer === null ? null : learner.kind.parse(schema, answer),
   }))
   const candidates = await learner.fit(schema, training, { rng, signal, budgetMs, onProgress })

@@ -7,6 +7,8 @@ import type { Rng } from '../util/index.ts'
 export interface TrainingExample<Output> {
   readonly id: string
   readonly input: string
+  /** Input group; near-duplicates share one, and no fold may part it. */
+  readonly group: string
   readonly output: Output | null
 }
 

@@ -48,6 +48,7 @@ function evidence(change: Partial<TaskEvidence> = {}): TaskEvidence {
     marginal: REPORT_RISKS.map(risk => outcome(risk, 'marginal')),
     leadAnswers: ['b', 'b', 'a', null],
     evaluated,
+    leadSelfDisagreement: { rate: 0.012, inputCount: 40 },
     requests: evaluated.map((one, i) => ({
       group: `g${i}`,
       score: one.score,

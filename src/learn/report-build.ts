@@ -51,6 +51,7 @@ export interface TaskEvidence
   readonly evaluated: readonly EvaluatedInput[]
   /** Every request of the certification groups, repeats included. */
   readonly requests: readonly WeightedRequest[]
+  readonly leadSelfDisagreement: Agreement['leadSelfDisagreement']
   /** ISO 8601, one per request, in any order. */
   readonly times: readonly string[]
   readonly leadLatenciesMs: readonly number[]
@@ -88,6 +89,7 @@ export function buildTaskReport(evidence: TaskEvidence): TaskReport {
     leadAnswers,
     evaluated,
     requests,
+    leadSelfDisagreement,
     times,
     leadLatenciesMs,
     specialistLatenciesMs,
@@ -95,7 +97,10 @@ export function buildTaskReport(evidence: TaskEvidence): TaskReport {
     price,
     ...known
   } = evidence
-  const agreement = evaluated.length === 0 ? null : agreementOf({ evaluated, requests }, known.goal)
+  const agreement =
+    evaluated.length === 0
+      ? null
+      : agreementOf({ evaluated, requests, leadSelfDisagreement }, known.goal)
   const sorted = [...times].sort()
   return {
     ...known,
@@ -143,7 +148,11 @@ function latencyOf(samples: readonly number[]): Latency | null {
 }
 
 function agreementOf(
-  { evaluated, requests }: Pick<TaskEvidence, 'evaluated' | 'requests'>,
+  {
+    evaluated,
+    requests,
+    leadSelfDisagreement,
+  }: Pick<TaskEvidence, 'evaluated' | 'requests' | 'leadSelfDisagreement'>,
   goal: CertificationOutcome | null,
 ): Agreement {
   const all = 1 - evaluated.reduce((sum, one) => sum + one.loss, 0) / evaluated.length
@@ -152,6 +161,7 @@ function agreementOf(
     certificationCount: evaluated.length,
     all,
     newestFifth,
+    leadSelfDisagreement,
     newestDiffers: newestFifth !== null && (all < newestFifth.low || all > newestFifth.high),
     ...trafficOf(requests, goal),
   }

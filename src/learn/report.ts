@@ -136,6 +136,8 @@ export interface Agreement {
   readonly newestDiffers: boolean
   /** P(differs | served) weighted by traffic at the goal's threshold, with a bootstrap interval over input groups. */
   readonly servedTrafficRisk: Estimate | null
+  /** How often two answers of the lead to the same served input differ; null where no input came back. */
+  readonly leadSelfDisagreement: { readonly rate: number; readonly inputCount: number } | null
   /** Share of the traffic that would have been served at the goal's threshold. */
   readonly servedTrafficShare: number | null
 }

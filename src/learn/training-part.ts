@@ -11,7 +11,7 @@ export interface CertificationGroup {
 
 export interface Parts {
   /** One example per distinct input: a text that came 50,000 times teaches once, by its most frequent answer. */
-  readonly training: readonly LearnExample[]
+  readonly training: readonly (LearnExample & { readonly group: string })[]
   /** In order of group id, examples in order of id, so that the order of import changes nothing. */
   readonly certification: readonly CertificationGroup[]
 }
@@ -19,18 +19,23 @@ export interface Parts {
 /** Parts the examples; looks at answers of the training side only. */
 export function partExamples(examples: readonly LearnExample[], split: Split): Parts {
   const training = new Map<string, LearnExample[]>()
+  const groupOf = new Map<string, string>()
   const certification = new Map<string, LearnExample[]>()
   examples.forEach((example, i) => {
     const row = split.ofInput[i]
     if (row === undefined) return
     const [map, key] =
       row.side === 'training' ? [training, row.inputHash] : [certification, row.group]
+    groupOf.set(row.inputHash, row.group)
     const list = map.get(key)
     if (list === undefined) map.set(key, [example])
     else list.push(example)
   })
   return {
-    training: [...training.values()].map(mostFrequentAnswer),
+    training: [...training].map(([inputHash, list]) => ({
+      ...mostFrequentAnswer(list),
+      group: groupOf.get(inputHash) as string,
+    })),
     certification: [...certification]
       .map(([group, list]) => ({ group, examples: list.sort(byId) }))
       .sort((a, b) => (a.group < b.group ? -1 : 1)),

@@ -34,6 +34,5 @@ export {
 export {
   groupBootstrap,
   type Interval,
-  permutationPValue,
   type UniformSource,
 } from './resampling.ts'

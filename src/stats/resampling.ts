@@ -36,36 +36,6 @@ export function groupBootstrap(
   return { estimate, low: sortedQuantile(drawn, tail), high: sortedQuantile(drawn, 1 - tail) }
 }
 
-/**
- * One-sided permutation p-value that the mean of `first` is larger than that of `second` by chance alone, the
- * observed order counted once (Phipson & Smyth 2010). 1 when either is empty.
- */
-export function permutationPValue(
-  first: ArrayLike<number>,
-  second: ArrayLike<number>,
-  options: { rng: UniformSource; resampleCount?: number },
-): number {
-  const { rng, resampleCount = 999 } = options
-  const m = first.length
-  const pool = Float64Array.from([...Array.from(first), ...Array.from(second)])
-  if (m === 0 || second.length === 0) return 1
-  let observed = 0
-  for (let i = 0; i < m; i++) observed += pool[i] as number
-  let asExtreme = 1
-  for (let r = 0; r < resampleCount; r++) {
-    let sum = 0
-    for (let i = 0; i < m; i++) {
-      const j = i + Math.floor(rng.next() * (pool.length - i))
-      const held = pool[j] as number
-      pool[j] = pool[i] as number
-      pool[i] = held
-      sum += held
-    }
-    if (sum >= observed - 1e-9) asExtreme += 1
-  }
-  return asExtreme / (resampleCount + 1)
-}
-
 function ratio(
   numerators: ArrayLike<number>,
   denominators: ArrayLike<number>,

@@ -110,6 +110,7 @@ function sampleTask(job: string, lines: readonly LabelledLine[]): TaskReport {
     marginal: REPORT_RISKS.map(risk => outcome(risk, 'marginal')),
     leadAnswers: mine.map(line => line.leadLabel),
     evaluated,
+    leadSelfDisagreement: { rate: 0.012, inputCount: 40 },
     requests: evaluated.map((one, index) => ({
       group: `g${index}`,
       score: one.score,
