@@ -89,8 +89,8 @@ function addPoolRow(
 }
 
 /**
- * Ridge logistic regression by iteratively reweighted least squares on standardised features. Half a right and half a
- * wrong pseudo-row keep the intercept finite where every row is right.
+ * Ridge logistic regression by damped Newton steps on standardised features; undamped ones run away where nearly every
+ * row is right (docs/log.md). Half a right and half a wrong pseudo-row keep the intercept finite where all are right.
  */
 export function fitConfidence(
   features: readonly (readonly number[])[],
@@ -103,14 +103,20 @@ export function fitConfidence(
     row.map((value, i) => (value - (means[i] as number)) / (deviations[i] as number)),
   )
   const rightCount = isRight.reduce((sum, right) => sum + right, 0)
-  let parameters = new Array<number>(width + 1).fill(0)
-  parameters[width] = Math.log((rightCount + 0.5) / (rows.length - rightCount + 0.5))
-  for (let iteration = 0; iteration < NEWTON_STEPS; iteration++) {
-    const step = logisticStep(rows, isRight, parameters)
-    const scale = Math.min(1, 3 / Math.max(...step.map(Math.abs), 1e-12))
-    parameters = parameters.map((value, i) => value - scale * (step[i] as number))
-    if (Math.max(...step.map(Math.abs)) < 1e-7) break
+  const start = new Array<number>(width + 1).fill(0)
+  start[width] = Math.log((rightCount + 0.5) / (rows.length - rightCount + 0.5))
+  const lossOf = (candidate: readonly number[]): number => logisticLoss(rows, isRight, candidate)
+  let state: { readonly parameters: readonly number[]; readonly loss: number } = {
+    parameters: start,
+    loss: lossOf(start),
   }
+  for (let iteration = 0; iteration < NEWTON_STEPS; iteration++) {
+    const next = damped(state, logisticStep(rows, isRight, state.parameters), lossOf)
+    const isDone = state.loss - next.loss <= 1e-10 * state.loss
+    state = next
+    if (isDone) break
+  }
+  const { parameters } = state
   const column = (i: number): number[] => features.map(row => row[i] as number)
   return {
     means,
@@ -120,6 +126,40 @@ export function fitConfidence(
     lows: means.map((mean, i) => column(i).reduce((a, b) => Math.min(a, b), mean)),
     highs: means.map((mean, i) => column(i).reduce((a, b) => Math.max(a, b), mean)),
   }
+}
+
+/** The first of ever shorter Newton steps that lowers the loss; the start itself when none does. */
+function damped(
+  start: { readonly parameters: readonly number[]; readonly loss: number },
+  step: readonly number[],
+  lossOf: (parameters: readonly number[]) => number,
+): { readonly parameters: readonly number[]; readonly loss: number } {
+  for (let scale = 1; scale > 1e-4; scale /= 2) {
+    const parameters = start.parameters.map((value, i) => value - scale * (step[i] as number))
+    const loss = lossOf(parameters)
+    if (loss < start.loss) return { parameters, loss }
+  }
+  return start
+}
+
+/** The penalised log loss that `logisticStep` is a Newton step of. */
+function logisticLoss(
+  rows: readonly (readonly number[])[],
+  isRight: readonly number[],
+  parameters: readonly number[],
+): number {
+  const width = parameters.length - 1
+  const intercept = parameters[width] as number
+  // ln(1 + e^x) without overflow.
+  const softplus = (x: number): number => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)))
+  let loss = 0.5 * softplus(intercept) + 0.5 * softplus(-intercept)
+  for (let i = 0; i < width; i++) loss += 0.5 * CONFIDENCE_RIDGE * (parameters[i] as number) ** 2
+  rows.forEach((row, n) => {
+    let z = intercept
+    for (let i = 0; i < width; i++) z += (row[i] as number) * (parameters[i] as number)
+    loss += softplus(isRight[n] === 1 ? -z : z)
+  })
+  return loss
 }
 
 function logisticStep(

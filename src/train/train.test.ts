@@ -107,6 +107,29 @@ describe('fitConfidence', () => {
     expect(offset).toBeCloseTo(0.5, 0.5)
   })
 
+  it('arrives where nearly every row is right and one feature tells the rest apart', () => {
+    const rng = createRng(6)
+    const features = Array.from({ length: 5000 }, () => {
+      const margin = 12 * rng.next() ** 0.3
+      return [margin, Math.min(margin, 4) + 0.1 * rng.normal(), rng.next() < 0.97 ? 1 : 0]
+    })
+    const isRight = features.map(([margin = 0]) =>
+      rng.next() < 1 / (1 + Math.exp(-1.5 * (margin - 2))) ? 1 : 0,
+    )
+    const { coefficients, deviations, means, intercept } = fitConfidence(features, isRight)
+    // The mean score equals the share of right rows exactly where the gradient of the intercept vanishes.
+    const score = (row: number[]) => {
+      const z = row.map((value, i) => {
+        const standard = (value - (means[i] as number)) / (deviations[i] as number)
+        return standard * (coefficients[i] as number)
+      })
+      return 1 / (1 + Math.exp(-z.reduce((a, b) => a + b, intercept)))
+    }
+    const average = (values: number[]) => values.reduce((a, b) => a + b, 0) / values.length
+    expect(average(features.map(score))).toBeCloseTo(average(isRight), 3)
+    expect(Math.max(...coefficients.map(Math.abs))).toBeLessThan(10)
+  })
+
   it('stays finite where all are right, all are wrong, or there are no rows', () => {
     for (const isRight of [[1, 1, 1], [0, 0, 0], []]) {
       const { coefficients, intercept } = fitConfidence(
