@@ -107,17 +107,21 @@ describe('fitConfidence', () => {
     expect(offset).toBeCloseTo(0.5, 0.5)
   })
 
-  it('arrives where nearly every row is right and one feature tells the rest apart', () => {
-    const rng = createRng(6)
-    const features = Array.from({ length: 5000 }, () => {
-      const margin = 12 * rng.next() ** 0.3
-      return [margin, Math.min(margin, 4) + 0.1 * rng.normal(), rng.next() < 0.97 ? 1 : 0]
+  it('arrives where nearly every row is right and twelve features say much the same', () => {
+    const rng = createRng(1)
+    const clip = (value: number) => Math.max(-12, Math.min(12, value))
+    const features = Array.from({ length: 300 }, () => {
+      const margin = clip(8 + 4 * rng.normal() + rng.normal())
+      const others = Array.from({ length: 11 }, (_, i) => {
+        const noisy = margin + 2 * rng.normal()
+        return i % 3 === 2 ? Number(noisy > 0) : clip(noisy)
+      })
+      return [margin, ...others]
     })
     const isRight = features.map(([margin = 0]) =>
-      rng.next() < 1 / (1 + Math.exp(-1.5 * (margin - 2))) ? 1 : 0,
+      rng.next() < 1 / (1 + Math.exp(-0.6 * margin)) ? 1 : 0,
     )
     const { coefficients, deviations, means, intercept } = fitConfidence(features, isRight)
-    // The mean score equals the share of right rows exactly where the gradient of the intercept vanishes.
     const score = (row: number[]) => {
       const z = row.map((value, i) => {
         const standard = (value - (means[i] as number)) / (deviations[i] as number)
@@ -126,8 +130,8 @@ describe('fitConfidence', () => {
       return 1 / (1 + Math.exp(-z.reduce((a, b) => a + b, intercept)))
     }
     const average = (values: number[]) => values.reduce((a, b) => a + b, 0) / values.length
-    expect(average(features.map(score))).toBeCloseTo(average(isRight), 3)
-    expect(Math.max(...coefficients.map(Math.abs))).toBeLessThan(10)
+    // Equal where the gradient vanishes, but for the pseudo-row. Undamped Newton steps miss by 0.01 to 0.03.
+    expect(Math.abs(average(features.map(score)) - average(isRight))).toBeLessThan(0.004)
   })
 
   it('stays finite where all are right, all are wrong, or there are no rows', () => {
