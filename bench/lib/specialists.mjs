@@ -50,7 +50,7 @@ function learn(tier, data, folder) {
   const args = ['learn', file, '--task', TASK, '--data', folder]
   const done = spawnSync(
     process.execPath,
-    [BIN, ...args, '--budget', '2m', '--promote', '--json'],
+    [BIN, ...args, '--budget', '10m', '--promote', '--json'],
     {
       encoding: 'utf8',
       maxBuffer: 1e9,

@@ -189,8 +189,8 @@ async function answerByLead(parts: ChatParts, turn: Turn, decision: Decision): P
     isEvents: isEvents && !isCompressed,
     onEnd: ({ isWhole }) => record(isWhole, isStream),
   })
-  const { 'content-length': length, ...others } = headersFromLead(headers)
-  const kept = isStream || length === undefined ? others : { ...others, 'content-length': length }
+  // Without a length the caller has the whole answer only at its end, which comes after the record.
+  const { 'content-length': _, ...kept } = headersFromLead(headers)
   const named = leadHeaders(parts, decision, turn.id)
   return streamResponse(pieces, { status, headers: { ...kept, ...named } }, call.abort)
 }

@@ -153,6 +153,26 @@ test.each(['not-json', 'invalid-utf8', 'deep', 'huge', 'bomb', 'no-content'])(
   },
 )
 
+test('an answer too long to be held back says no length: its end comes after its record', async () => {
+  const part = new TextEncoder().encode('x'.repeat(700_000))
+  const long: Lead = {
+    name: 'long',
+    send: async () => ({
+      status: 200,
+      headers: { 'content-type': 'text/plain', 'content-length': String(2 * part.length) },
+      body: (async function* () {
+        yield* [part, part]
+      })(),
+    }),
+    close: async () => {},
+  }
+  const { gateway, workspace } = testGateway({ lead: long })
+  const response = await gateway.request(CHAT, chatInit())
+  expect(response.headers.get('content-length')).toBeNull()
+  expect(await response.text()).toHaveLength(2 * part.length)
+  expect(workspace.traces).toMatchObject([{ id: response.headers.get('x-understudy-decision') }])
+})
+
 test('what only the gateway may say is taken from no lead, nor its cookies', async () => {
   const { response } = await ask({ model: 'impostor' })
   expect(response.headers.get('x-understudy-served-by')).toBe('lead')
