@@ -203,7 +203,13 @@ function parseSpecialistManifest(value: unknown): SpecialistManifest {
 function readIds(bytes: Uint8Array | undefined, hash: string): readonly string[] {
   if (bytes === undefined || sha256(bytes) !== hash)
     throw corrupt('the list of examples is damaged')
-  return JSON.parse(new TextDecoder().decode(bytes)) as string[]
+  try {
+    const ids: unknown = JSON.parse(new TextDecoder().decode(bytes))
+    if (Array.isArray(ids) && ids.every(id => typeof id === 'string')) return ids
+  } catch {
+    // Falls through: not JSON is as wrong as other JSON.
+  }
+  throw corrupt('the list of examples is damaged')
 }
 
 function corrupt(what: string): UnderstudyError {
