@@ -69,6 +69,8 @@ export function createProjector(options: ProjectorOptions): Projector {
 class LedgerProjector implements Projector {
   readonly #options: ProjectorOptions
   readonly #waitingMax: number
+  /** Noted in this turn of the event loop. */
+  #noted: LedgerRecord[] = []
   #waiting: Noted[] = []
   /** Writers to be read from their cursor on: notes were dropped, or never made here. */
   #behind: 'nobody' | 'own' | 'everybody' = 'own'
@@ -85,6 +87,15 @@ class LedgerProjector implements Projector {
   }
 
   note(record: LedgerRecord): void {
+    // Its row is made when what waits for the record has gone on.
+    if (this.#noted.push(record) === 1) setImmediate(() => this.#takeIn())
+  }
+
+  #takeIn(): void {
+    for (const record of this.#noted.splice(0)) this.#queue(record)
+  }
+
+  #queue(record: LedgerRecord): void {
     if (this.#isClosed) return
     if (this.#waiting.length >= this.#waitingMax) {
       this.#waiting = []
@@ -158,6 +169,7 @@ class LedgerProjector implements Projector {
   }
 
   async #carry(): Promise<void> {
+    this.#takeIn()
     while (this.#behind !== 'nobody' || this.#waiting.length > 0) {
       if (this.#isClosed) throw closed()
       if (this.#behind !== 'nobody') {
