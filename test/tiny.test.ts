@@ -145,13 +145,13 @@ test('what it is not sure of goes to the lead, bytes and all', async () => {
   expect(data).toEqual(completion('loans'))
 })
 
-test('learning again from the same file imports nothing and spends more of delta', async () => {
-  const report = (await job('learn', {
-    files: [join(folder, 'traffic.jsonl')],
-    budgetMs: 120_000,
-  })) as LearnReport
-  expect(report.imported).toMatchObject({ importedCount: 0, knownCount: 900 })
-  expect(report.tasks[0]?.look).toMatchObject({ number: 2 })
+test('learning again on the same basis looks at nothing; another target risk is another look', async () => {
+  const files = [join(folder, 'traffic.jsonl')]
+  const again = (await job('learn', { files, budgetMs: 120_000 })) as LearnReport
+  expect(again.imported).toMatchObject({ importedCount: 0, knownCount: 900 })
+  expect(again.tasks[0]).toMatchObject({ look: { number: 1 }, specialist: { state: 'live' } })
+  const stricter = (await job('learn', { targetRisk: 0.1, budgetMs: 120_000 })) as LearnReport
+  expect(stricter.tasks[0]?.look).toMatchObject({ number: 2 })
 }, 60_000)
 
 test('the ledger verifies, and the projection can be rebuilt from it', async () => {

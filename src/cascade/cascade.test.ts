@@ -77,7 +77,7 @@ test('escalates below the threshold, and keeps what the specialist would have sa
     decision: {
       servedBy: 'lead',
       reason: 'confidence-low',
-      certificate: null,
+      certificate: 'cert_1',
       specialistAnswer: 'card_arrival',
     },
   })

@@ -87,14 +87,15 @@ export function createCascade({
     mode: Mode,
     reason: Reason,
     reasonDetail: string | null = null,
+    asked: LiveTask | null = null,
   ): Verdict {
     const decision: Decision = {
       ...outline(task, mode),
       servedBy: 'lead',
       reason,
       reasonDetail,
-      specialist: null,
-      certificate: null,
+      specialist: asked?.specialist.hash ?? null,
+      certificate: asked?.certificate ?? null,
       tiers: [],
     }
     return { serve: false, decision }
@@ -114,7 +115,7 @@ export function createCascade({
     } catch (error) {
       if (isUnderstudyError(error) && error.code === 'cancelled') throw error
       const code = isUnderstudyError(error) ? error.code : 'bug'
-      return toLead(identity, mode, 'specialist-failed', code)
+      return toLead(identity, mode, 'specialist-failed', code, task)
     }
     const tier: TierScore = {
       tier: task.specialist.tier,
@@ -135,7 +136,7 @@ export function createCascade({
       reason: isServed || !choice.serve ? choice.reason : misfit(brokenLimit),
       reasonDetail: isServed ? null : brokenLimit,
       specialist: task.specialist.hash,
-      certificate: isServed && isPromised ? task.certificate : null,
+      certificate: task.certificate,
       tiers: [tier],
       leadProbability: isServed ? 0 : 1,
       specialistAnswer: isAbstention ? null : task.outputKey(proposal.output),
@@ -147,7 +148,7 @@ export function createCascade({
       answer,
       usage: estimateUsage(task.usage, input.length, task.outputKey(proposal.output)),
       confidence: proposal.score,
-      certificate: decision.certificate,
+      certificate: isPromised ? task.certificate : null,
       decision,
     }
   }

@@ -206,6 +206,11 @@ function warnings(task: TaskReport): string[] {
     const parts = lost.map(([reason, count]) => `${count} ${plain(reason)}`)
     list.push(`Unusable lead answers, counted as differing: ${parts.join(', ')}.`)
   }
+  const foreign = Object.entries(task.notServable)
+  if (foreign.length > 0) {
+    const parts = foreign.map(([reason, count]) => `${whole(count)} ${plain(reason)}`)
+    list.push(`Not counted, since no specialist may answer them: ${parts.join(', ')}.`)
+  }
   return list
 }
 

@@ -144,6 +144,12 @@ function warnings(task: TaskReport): Html {
       `Unusable lead answers, counted as differing: ${lost.map(([reason, count]) => `${count} ${reason}`).join(', ')}.`,
     )
   }
+  const foreign = Object.entries(task.notServable)
+  if (foreign.length > 0) {
+    list.push(
+      `Not counted, since no specialist may answer them: ${foreign.map(([reason, count]) => `${count} ${reason}`).join(', ')}.`,
+    )
+  }
   return html`${list.map(text => html`<p class="warning">${text}</p>`)}`
 }
 

@@ -3,7 +3,7 @@ import { Hono } from 'hono'
 import { isUnderstudyError, UnderstudyError } from '../errors.ts'
 import { errorBody } from '../wire/index.ts'
 import { createApi } from './api.ts'
-import { authenticate, checkBrowserOrigin } from './callers.ts'
+import { authenticate, checkBrowserOrigin, checkOperator } from './callers.ts'
 import { answerChat, type Incoming } from './chat.ts'
 import type { GatewayContext } from './context.ts'
 import { createJobs } from './jobs.ts'
@@ -72,7 +72,8 @@ export function createGateway(context: GatewayContext): Gateway {
   })
   app.all('/v1/*', c => passThrough(parts, incoming(c.req.raw)))
   app.use('/understudy/*', async (c, next) => {
-    authenticate(keys, c.req.header('authorization'))
+    const key = authenticate(keys, c.req.header('authorization'))
+    checkOperator(key, c.req.path)
     await next()
   })
   app.route('/understudy/v1', createApi({ ...parts, jobRegistry, startedMs }))

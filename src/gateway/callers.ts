@@ -31,6 +31,17 @@ export function authenticate(
   })
 }
 
+/**
+ * A key that belongs to one app calls models, and nothing else: jobs read files, decisions show every app's prompts.
+ * @throws key-invalid
+ */
+export function checkOperator(key: GatewayKey | null, path: string): void {
+  if (key === null || key.app === null) return
+  throw new UnderstudyError('key-invalid', `The key of app '${key.app}' does not open ${path}.`, {
+    help: 'Use the operator’s key: UNDERSTUDY_KEY, or one without an app in the configuration.',
+  })
+}
+
 function digest(text: string): Buffer {
   return Buffer.from(sha256(text), 'hex')
 }

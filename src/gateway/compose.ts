@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Cascade, createCascade, type LiveTask } from '../cascade/index.ts'
 import { type Config, configHash, loadConfig } from '../config/index.ts'
+import { isUnderstudyError } from '../errors.ts'
 import type { Lead } from '../runtimes/index.ts'
 import { describeTrace } from '../tasks/index.ts'
 import { type Clock, systemClock } from '../util/index.ts'
@@ -52,6 +53,9 @@ export interface Understudy extends House {
   close(): Promise<void>
 }
 
+/** Between two tries to read what is live from a database that is away. */
+const RETRY_MS = 5_000
+
 /** How long a specialist that left the stage may finish what it was asked. */
 const LEAVING_MS = 5_000
 
@@ -86,10 +90,11 @@ export async function openUnderstudy(options: OpenUnderstudyOptions): Promise<Un
     await loader.close()
     throw error
   })
+  const stop = new AbortController()
   try {
     const hash = configHash(config)
     const cascade = createCascade({ configHash: hash, bindings: config.tasks, clock })
-    const refreshLive = async (): Promise<void> => {
+    const refresh = async (): Promise<void> => {
       const before = cascade.live()
       const after = await loadLive({ workspace, config })
       cascade.setLive(after)
@@ -97,7 +102,13 @@ export async function openUnderstudy(options: OpenUnderstudyOptions): Promise<Un
       const leaving = before.map(task => task.specialist).filter(one => !kept.has(one))
       if (leaving.length > 0) void closeLater(leaving, log)
     }
-    await refreshLive()
+    let last: Promise<void> = Promise.resolve()
+    // One after another, so that an older reading never replaces a newer one.
+    const refreshLive = (): Promise<void> => {
+      last = last.catch(() => undefined).then(refresh)
+      return last
+    }
+    await openStage(refreshLive, stop.signal, log)
     const house: House = { workspace, config, cascade, refreshLive }
     const gateway = createGateway({
       workspace,
@@ -117,12 +128,42 @@ export async function openUnderstudy(options: OpenUnderstudyOptions): Promise<Un
       await workspace.setAddress(listening.address)
       return listening
     }
-    return { ...house, gateway, listen, close: closer(house, { gateway, lead, loader }) }
+    return { ...house, gateway, listen, close: closer(house, { gateway, lead, loader, stop }) }
   } catch (error) {
+    stop.abort()
     await lead?.close()
     await loader.close()
     await workspace.close()
     throw error
+  }
+}
+
+/** While the database is away everything goes to the lead; specialists come on stage once it is back. */
+async function openStage(
+  refreshLive: () => Promise<void>,
+  signal: AbortSignal,
+  log: (text: string) => void,
+): Promise<void> {
+  try {
+    await refreshLive()
+  } catch (error) {
+    if (!isUnderstudyError(error) || error.code !== 'store-unavailable') throw error
+    log(`No specialist is live until the database answers: ${error.message}`)
+    void retry(refreshLive, signal)
+  }
+}
+
+async function retry(refreshLive: () => Promise<void>, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    await sleep(RETRY_MS, undefined, { ref: false, signal }).catch(() => undefined)
+    if (signal.aborted) return
+    if (
+      await refreshLive().then(
+        () => true,
+        () => false,
+      )
+    )
+      return
   }
 }
 
@@ -144,10 +185,12 @@ async function leadOf(
 
 function closer(
   { workspace, cascade }: House,
-  { gateway, lead, loader }: { gateway: Gateway; lead: Lead | null; loader: SpecialistLoader },
+  parts: { gateway: Gateway; lead: Lead | null; loader: SpecialistLoader; stop: AbortController },
 ): () => Promise<void> {
+  const { gateway, lead, loader, stop } = parts
   let closed: Promise<void> | null = null
   const close = async (): Promise<void> => {
+    stop.abort()
     await gateway.close()
     await lead?.close()
     await Promise.all(cascade.live().map(task => task.specialist.close()))

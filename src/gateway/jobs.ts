@@ -7,10 +7,12 @@ import { type ErrorBody, errorBody } from '../wire/index.ts'
  * One kind of work. `onEvent` takes any JSON; the newest is what a late subscriber sees first.
  * @returns the result, as JSON
  */
-export type JobRunner = (
-  params: unknown,
-  tools: { readonly signal: AbortSignal; readonly onEvent: (event: unknown) => void },
-) => Promise<unknown>
+export type JobRunner = (params: unknown, tools: JobTools) => Promise<unknown>
+
+export interface JobTools {
+  readonly signal: AbortSignal
+  readonly onEvent: (event: unknown) => void
+}
 
 export interface JobView {
   readonly id: string

@@ -7,6 +7,7 @@ import {
   computedBy,
   loadClosedSetSpecialist,
   openEncoderParts,
+  type StoredOutcome,
   type StoredSpecialist,
 } from '../learn/index.ts'
 import type { ClassifierParts, Specialist } from '../models/index.ts'
@@ -41,7 +42,10 @@ export function createSpecialistLoader(log: (text: string) => void): SpecialistL
       if (notice !== null) log(notice)
       return opened
     })
-    const opened = await parts
+    const opened = await parts.catch(error => {
+      parts = null
+      throw error
+    })
     if (opened.runtime === null) parts = null // It may be there at the next try.
     return opened
   }
@@ -60,14 +64,7 @@ export function createSpecialistLoader(log: (text: string) => void): SpecialistL
       throw new UnderstudyError('not-found', `specialist ${row.specialist} is not in the ledger`)
     }
     const stored = record.manifest as StoredSpecialist
-    const current = computedBy(record.tier)
-    if (stored.runtime !== current.runtime || stored.kernelFamily !== current.kernelFamily) {
-      throw new UnderstudyError(
-        'model-unavailable',
-        `its certificate is void here: it holds for ${stored.runtime} on ${stored.kernelFamily}, this is ${current.runtime} on ${current.kernelFamily}`,
-        { help: 'Learn the task again on this machine.' },
-      )
-    }
+    await checkCertificate(row, record.tier, workspace)
     const { schema } = stored
     const specialist =
       open.get(record.hash) ??
@@ -142,4 +139,26 @@ async function keepTiers(dataDir: string, tasks: readonly LiveTask[]): Promise<v
   if ((await readFile(path, 'utf8').catch(() => '')) === text) return
   // A folder that cannot be written only makes the next start slower.
   await writeFileAtomic(path, text).catch(() => undefined)
+}
+
+/** A certificate holds only where its scores were computed: same runtime, same kernels. @throws model-unavailable */
+async function checkCertificate(
+  { certificate: id }: LiveRow,
+  tier: string,
+  { store }: OwnedWorkspace,
+): Promise<void> {
+  const found = id === null ? null : await store.certificate(id)
+  if (found === null) {
+    throw new UnderstudyError('model-unavailable', 'its certificate is not in the ledger', {
+      help: 'Learn the task again.',
+    })
+  }
+  const { certificate } = found.outcome as StoredOutcome
+  const here = computedBy(tier)
+  if (certificate.runtime === here.runtime && certificate.kernelFamily === here.kernelFamily) return
+  throw new UnderstudyError(
+    'model-unavailable',
+    `its certificate is void here: it holds for ${certificate.runtime} on ${certificate.kernelFamily}, this is ${here.runtime} on ${here.kernelFamily}`,
+    { help: 'Learn the task again on this machine.' },
+  )
 }

@@ -7,7 +7,7 @@ import {
   runInProcess,
 } from '../learn/index.ts'
 import type { House } from './compose.ts'
-import type { JobRunner } from './jobs.ts'
+import type { JobRunner, JobTools } from './jobs.ts'
 
 /** Jobs by kind, for `POST /understudy/v1/jobs`. */
 export function createWork({
@@ -20,21 +20,36 @@ export function createWork({
     prices: config.prices,
     signingKeyPath: null,
   }
-  const inProcess =
-    (kind: string, parse: (params: unknown) => unknown): JobRunner =>
-    (params, { signal, onEvent }) =>
-      runInProcess(
-        { kind, params: parse(params), dataDir: workspace.dataDir, settings },
-        { workspace, signal, onEvent: (event: JobEvent) => onEvent(event) },
-      )
-  const learn = inProcess('learn', parseLearnParams)
+  let last: Promise<unknown> = Promise.resolve()
+
+  /** One at a time: two imports at once would both find a line new, two learners would both spend the same look. */
+  const inTurn = (tools: JobTools, work: () => Promise<unknown>): Promise<unknown> => {
+    tools.onEvent({ stage: 'waiting for another job', done: 0, total: 0 } satisfies JobEvent)
+    const turn = last.then(work)
+    last = turn.catch(() => undefined)
+    return turn
+  }
+  const inProcess = (kind: string, params: unknown, { signal, onEvent }: JobTools) =>
+    runInProcess(
+      { kind, params, dataDir: workspace.dataDir, settings },
+      { workspace, signal, onEvent },
+    )
   return {
-    import: inProcess('import', parseImportParams),
-    async learn(params, tools) {
-      const report = await learn(params, tools)
-      await workspace.catchUp()
-      await refreshLive()
-      return report
+    import(value, tools) {
+      const params = parseImportParams(value)
+      return inTurn(tools, () => inProcess('import', params, tools))
+    },
+    learn(value, tools) {
+      const params = parseLearnParams(value, config.settings)
+      return inTurn(tools, async () => {
+        try {
+          return await inProcess('learn', params, tools)
+        } finally {
+          // Also after a failure: what was promoted before it is live.
+          await workspace.catchUp()
+          await refreshLive()
+        }
+      })
     },
   }
 }

@@ -31,11 +31,11 @@ export interface TaskExample {
 export interface TaskExamples {
   readonly examples: readonly TaskExample[]
   /** Lead answers that were refused, truncated or otherwise unusable, by reason; they are in `examples` with a null answer. */
-  readonly withoutAnswer: Readonly<Partial<Record<NoAnswerReason, number>>>
+  readonly withoutAnswer: Readonly<Record<string, number>>
   /** Requests that the lead never answered (errors): they say nothing about its answers and are left out. */
   readonly failedCount: number
-  /** Traces left out because whether the lead was asked depended on a specialist's score. */
-  readonly dependentCount: number
+  /** Requests that no specialist may answer (unforced tools, several choices …), by reason: nothing is promised of them. */
+  readonly notServable: Readonly<Record<string, number>>
   /** Traces whose payload was erased. */
   readonly erasedCount: number
 }
@@ -43,46 +43,59 @@ export interface TaskExamples {
 /** Older traces of a larger task are left out: fitting holds all examples in memory. */
 export const MAX_EXAMPLES = 200_000
 
-/** Reads the newest examples of a task, oldest first. */
+/**
+ * Reads the newest examples of a task, oldest first: traces whose lead answer does not depend on a specialist's score, of
+ * requests that a specialist could answer.
+ */
 export async function loadExamples(
-  workspace: Workspace,
+  workspace: Pick<Workspace, 'store' | 'read'>,
   task: string,
-  { traceCount, signal }: { traceCount: number; signal: AbortSignal },
+  { signal }: { signal: AbortSignal },
 ): Promise<TaskExamples> {
   const examples: TaskExample[] = []
-  const withoutAnswer: Partial<Record<NoAnswerReason, number>> = {}
-  const counts = { failedCount: 0, dependentCount: 0, erasedCount: 0 }
-  let toSkip = Math.max(0, traceCount - MAX_EXAMPLES)
-  for await (const page of workspace.store.tracesOfTask(task)) {
+  const withoutAnswer: Record<string, number> = {}
+  const notServable: Record<string, number> = {}
+  let failedCount = 0
+  let erasedCount = 0
+  const count = (counts: Record<string, number>, reason: string): void => {
+    counts[reason] = (counts[reason] ?? 0) + 1
+  }
+  for (const row of await newestRows(workspace, task, signal)) {
     signal.throwIfAborted()
-    for (const row of page) {
-      if (toSkip-- > 0) continue
-      if (!row.isIndependent) {
-        counts.dependentCount++
-        continue
-      }
-      const { payload } = await workspace.read(row.position)
-      if (payload === null) {
-        counts.erasedCount++
-        continue
-      }
-      const outcome = exampleOf(row, payload as TracePayload)
-      if (outcome === 'failed') counts.failedCount++
-      else {
-        examples.push(outcome.example)
-        if (outcome.reason !== null)
-          withoutAnswer[outcome.reason] = (withoutAnswer[outcome.reason] ?? 0) + 1
-      }
+    const { payload } = await workspace.read(row.position)
+    const outcome = payload === null ? 'erased' : exampleOf(row, payload as TracePayload)
+    if (outcome === 'erased') erasedCount++
+    else if (outcome === 'failed') failedCount++
+    else if ('notServable' in outcome) count(notServable, outcome.notServable)
+    else {
+      examples.push(outcome.example)
+      if (outcome.reason !== null) count(withoutAnswer, outcome.reason)
     }
   }
-  return { examples, withoutAnswer, ...counts }
+  return { examples, withoutAnswer, notServable, failedCount, erasedCount }
+}
+
+async function newestRows(
+  { store }: Pick<Workspace, 'store'>,
+  task: string,
+  signal: AbortSignal,
+): Promise<readonly TraceRow[]> {
+  let rows: TraceRow[] = []
+  for await (const page of store.tracesOfTask(task, { independentOnly: true })) {
+    signal.throwIfAborted()
+    rows.push(...page)
+    if (rows.length > 2 * MAX_EXAMPLES) rows = rows.slice(-MAX_EXAMPLES)
+  }
+  return rows.slice(-MAX_EXAMPLES)
 }
 
 function exampleOf(
   row: TraceRow,
   trace: TracePayload,
-): 'failed' | { example: TaskExample; reason: NoAnswerReason | null } {
+): 'failed' | { notServable: string } | { example: TaskExample; reason: NoAnswerReason | null } {
   const request = parseChatRequest(trace.request)
+  const [escalation] = request.escalations
+  if (escalation !== undefined) return { notServable: escalation.reason }
   const input = slotOf(request)
   const given = answerOf(trace.response, trace.status)
   const reason = given.answer === null ? given.reason : null

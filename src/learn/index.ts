@@ -12,8 +12,8 @@ export {
 export { type JobHostOptions, runInProcess } from './job-host.ts'
 export type { JobEvent, JobOrder, JobSettings } from './job-messages.ts'
 export { type ImportParams, parseImportParams, parseLearnParams } from './job-params.ts'
+export { type Certified, promote } from './keep.ts'
 export type { LearnParams } from './learn.ts'
-export { computedBy, type StoredSpecialist } from './learn-one.ts'
 export type {
   CertificationSet,
   LearnCounts,
@@ -53,3 +53,4 @@ export {
   evaluatedInputs,
   type TaskEvidence,
 } from './report-build.ts'
+export { computedBy, type StoredOutcome, type StoredSpecialist } from './stored.ts'

@@ -1,5 +1,6 @@
 /** Runs a job in a process of its own, at low priority, so that serving stays quick and the job can be killed. */
 import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
 import { constants, setPriority } from 'node:os'
 import { UnderstudyError } from '../errors.ts'
 import { builtModule } from '../platform/index.ts'
@@ -46,8 +47,16 @@ export async function runInProcess(
   } finally {
     signal.removeEventListener('abort', cancel)
     clearTimeout(killTimer)
-    child.kill('SIGKILL')
+    await ended(child)
   }
+}
+
+/** The process has closed its ledger before it reported; what still runs in it is of no use. */
+async function ended(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const exit = once(child, 'exit')
+  child.kill('SIGKILL')
+  await exit
 }
 
 function outcomeOf(

@@ -2,6 +2,7 @@
 import { isAbsolute } from 'node:path'
 import { z } from 'zod'
 import { UnderstudyError } from '../errors.ts'
+import { LOG_FORMATS, type LogFormat } from '../wire/index.ts'
 import type { LearnParams } from './learn.ts'
 
 /** What `import` jobs are asked to do; plain JSON. */
@@ -12,7 +13,10 @@ const name = z.string().min(1).max(100).nullable().default(null)
 
 const importShape = {
   files: z.array(z.string().refine(isAbsolute, 'must be an absolute path')).max(1000).default([]),
-  format: name,
+  format: z
+    .enum(Object.keys(LOG_FORMATS) as [LogFormat, ...LogFormat[]])
+    .nullable()
+    .default(null),
   task: name,
   app: name,
 }
@@ -21,8 +25,8 @@ const importParams = z.strictObject(importShape)
 
 const learnParams = z.strictObject({
   ...importShape,
-  targetRisk: share.default(0.05),
-  confidenceLevel: share.default(0.9),
+  targetRisk: share.optional(),
+  confidenceLevel: share.optional(),
   promise: z.enum(['selective', 'marginal']).default('selective'),
   budgetMs: z.number().positive().default(180_000),
   seed: z.int().default(0),
@@ -34,9 +38,20 @@ export function parseImportParams(value: unknown): ImportParams {
   return parse(importParams, value)
 }
 
+/** Settings that stand in for what a job does not say. */
+export interface LearnDefaults {
+  readonly targetRisk: number
+  readonly confidenceLevel: number
+}
+
 /** @throws request-invalid naming the parameter */
-export function parseLearnParams(value: unknown): LearnParams {
-  return parse(learnParams, value)
+export function parseLearnParams(value: unknown, defaults: LearnDefaults): LearnParams {
+  const { targetRisk, confidenceLevel, ...given } = parse(learnParams, value)
+  return {
+    ...given,
+    targetRisk: targetRisk ?? defaults.targetRisk,
+    confidenceLevel: confidenceLevel ?? defaults.confidenceLevel,
+  }
 }
 
 function parse<T>(schema: z.ZodType<T>, value: unknown): T {

@@ -4,7 +4,6 @@ import { openInProcessRuntime } from '../runtimes/index.ts'
 import { processChannel } from '../store/index.ts'
 import { describeTrace } from '../tasks/index.ts'
 import { systemClock } from '../util/index.ts'
-import { isLogFormat } from '../wire/index.ts'
 import { openChildWorkspace, type Workspace } from '../workspace/index.ts'
 import { openEncoderParts } from './encoder-parts.ts'
 import { importFiles } from './import.ts'
@@ -35,11 +34,9 @@ async function start(order: JobOrder): Promise<void> {
       channel: processChannel(process),
       ...(signingKeyPath !== null && { signingKeyPath }),
     })
-    try {
-      send({ type: 'done', result: await run(order, workspace) })
-    } finally {
-      await workspace.close()
-    }
+    // The ledger's last records are signed and on disk before anybody is told.
+    const result = await run(order, workspace).finally(() => workspace.close())
+    send({ type: 'done', result })
   } catch (error) {
     send({ type: 'failed', error: sent(error) })
   }
@@ -72,7 +69,7 @@ function runImport(
   signal: AbortSignal,
 ): Promise<unknown> {
   return importFiles(workspace, files, {
-    format: format !== null && isLogFormat(format) ? format : undefined,
+    format: format ?? undefined,
     task: task ?? undefined,
     app: app ?? undefined,
     signal,

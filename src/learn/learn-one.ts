@@ -1,45 +1,21 @@
-/** One task of a learning run: learn, record, promote, report. */
-
-import { fitUsage, type UsageModel } from '../cascade/index.ts'
-import { type ModelPrice, type PriceTable, priceOf } from '../config/index.ts'
+/** One task of a learning run: what was learned before on the same basis, else learn, keep, report; then promote. */
 import { buildCertificate, type Certificate } from '../evals/index.ts'
-import type {
-  CertificationPayload,
-  SpecialistPayload,
-  SplitPayload,
-  TransitionPayload,
-} from '../ledger/index.ts'
 import type { ClassifierParts } from '../models/index.ts'
-import { kernelFamily } from '../platform/index.ts'
-import { nextState } from '../rollout/index.ts'
-import { ONNXRUNTIME_VERSION } from '../runtimes/index.ts'
+import { sha256 } from '../platform/index.ts'
 import { deltaOfLook } from '../stats/index.ts'
-import type { TaskCount } from '../store/index.ts'
-import { answerKey, type ClosedSetSchema, classOf, type TaskKey } from '../tasks/index.ts'
-import { clip, newId } from '../util/index.ts'
-import type { LedgerEntry } from '../workspace/index.ts'
+import type { CertificateRow, TaskCount } from '../store/index.ts'
+import type { ClosedSetSchema } from '../tasks/index.ts'
+import { canonicalJson, newId } from '../util/index.ts'
+import { LABELLED_MODEL } from '../wire/index.ts'
 import { createClosedSetLearner } from './closed-set-learner.ts'
 import type { TaskExamples } from './examples.ts'
-import { leadAgainstItself } from './lead-against-itself.ts'
+import { keepLearned, keepSplit, promote } from './keep.ts'
 import type { LearnContext, LearnParams } from './learn.ts'
 import type { Learned } from './learn-outcome.ts'
 import { learnTask } from './learn-task.ts'
-import type { SpecialistSummary, TaskReport, TaskSummary } from './report.ts'
-import { buildTaskReport, evaluatedInputs } from './report-build.ts'
-
-/** What a `specialist` record holds, so that the gateway can open and serve it. */
-export interface StoredSpecialist {
-  readonly kind: 'closed-set'
-  /** Its hash is the specialist's. */
-  readonly manifest: unknown
-  readonly schema: ClosedSetSchema
-  readonly usage: UsageModel
-  /** What the lead calls itself in its answers; null where the labels are people's. */
-  readonly reportedModel: string | null
-  /** What computes the scores; other values void the certificate. */
-  readonly runtime: string
-  readonly kernelFamily: string
-}
+import type { TaskReport } from './report.ts'
+import { computedBy, type StoredOutcome } from './stored.ts'
+import { reportTask } from './task-report.ts'
 
 interface OneTask {
   readonly params: LearnParams
@@ -52,67 +28,142 @@ type ClosedSetLearned = Learned<string, ClosedSetSchema>
 
 const LATENCY_WARM_UP = 5
 const LATENCY_SAMPLES = 60
-const SYSTEM_EXCERPT = 80
 
-/** Learns one task and records what came of it. */
+/** Learns one task, or finds what an earlier run learned on the same basis, and promotes it where that was asked for. */
 export async function learnOne(
   count: TaskCount,
-  read: TaskExamples,
+  all: TaskExamples,
   one: OneTask,
 ): Promise<{ report: TaskReport } | { because: string }> {
-  const { params, context, parts } = one
+  const { params, context } = one
+  const { workspace } = context
+  const read = ofOneReference(all)
+  const [reason] = Object.keys(read.notServable)
+  if (read.examples.length === 0) {
+    return {
+      because:
+        reason === undefined
+          ? 'there are no lead answers to learn from'
+          : `none of its requests may be answered by a specialist (${reason})`,
+    }
+  }
+  const earlier = await workspace.store.certificates(count.task.id)
+  const basis = basisOf(read, one)
+  const same = earlier.findLast(row => (row.outcome as StoredOutcome).basis === basis)
+  const learned =
+    same === undefined
+      ? await learnAnew(count, read, { ...one, earlier, basis })
+      : await recall(same, one)
+  if ('because' in learned) return learned
+  const { certificate, report } = learned
+  const isPromoted =
+    params.promote &&
+    (await promote(workspace, {
+      task: count.task.id,
+      specialist: certificate.specialist,
+      certificate: certificate.id,
+      outcome: certificate.outcome,
+    }))
+  const state = isPromoted
+    ? 'live'
+    : ((await workspace.store.specialist(certificate.specialist))?.state ?? 'candidate')
+  return { report: { ...report, specialist: report.specialist && { ...report.specialist, state } } }
+}
+
+interface LearnedOnce {
+  readonly certificate: Certificate
+  readonly report: TaskReport
+}
+
+/** Labels that people gave are not mixed with a lead's answers: where both are there, the labels count. */
+function ofOneReference(read: TaskExamples): TaskExamples {
+  const labelled = read.examples.filter(({ requestedModel }) => requestedModel === LABELLED_MODEL)
+  if (labelled.length === 0 || labelled.length === read.examples.length) return read
+  const besideLabels = read.examples.length - labelled.length
+  return {
+    ...read,
+    examples: labelled,
+    notServable: { ...read.notServable, 'lead answers beside labels of people': besideLabels },
+  }
+}
+
+/** What a result rests on: equal bases would only look at the same examples again, and pay for it. */
+function basisOf({ examples }: TaskExamples, { params, parts }: OneTask): string {
+  const { targetRisk, confidenceLevel, promise, seed, budgetMs } = params
+  const encoder = parts.encoder?.weightsHash ?? null
+  const ids = examples.map(({ id }) => id)
+  return sha256(
+    canonicalJson({
+      ids,
+      targetRisk,
+      confidenceLevel,
+      promise,
+      seed,
+      budgetMs,
+      encoder,
+      ...computedBy('encoder'),
+    }),
+  )
+}
+
+async function recall(row: CertificateRow, { context }: OneTask): Promise<LearnedOnce> {
+  const { certificate, reportBlob } = row.outcome as StoredOutcome
+  const bytes = await context.workspace.blobs.get(reportBlob)
+  return { certificate, report: JSON.parse(new TextDecoder().decode(bytes)) as TaskReport }
+}
+
+async function learnAnew(
+  count: TaskCount,
+  read: TaskExamples,
+  one: OneTask & { readonly earlier: readonly CertificateRow[]; readonly basis: string },
+): Promise<LearnedOnce | { because: string }> {
+  const { params, context, parts, basis } = one
   const { workspace, signal, onEvent } = context
   const { task } = count
-  const look = await nextLook(count, read, context)
-  const delta = deltaOfLook(1 - params.confidenceLevel, look)
+  const look = nextLook(read, one.earlier)
   const outcome = await learnTask({
     examples: read.examples,
     learner: createClosedSetLearner(parts),
     existing: await workspace.store.assignments(task.id),
     targetRisk: params.targetRisk,
-    delta,
+    delta: deltaOfLook(1 - params.confidenceLevel, look),
     promise: params.promise,
     seed: params.seed,
     budgetMs: one.budgetMs,
     signal,
     onProgress: (stage, done, total) => onEvent({ stage, done, total, note: task.name }),
   })
-  if (!outcome.learnable) return { because: outcome.reason }
+  if (!outcome.learnable) {
+    await keepSplit(workspace, task.id, outcome.split)
+    return { because: outcome.reason }
+  }
   try {
-    const certificate = certificateOf(outcome, { count, read, look, one })
-    const state = await record(outcome, certificate, { count, read, one })
+    const certificate = certificateOf(outcome, read, { task: task.id, look, one })
     const latenciesMs = await measureLatency(outcome, context)
-    return { report: reportOf(outcome, certificate, { count, read, one, state, latenciesMs }) }
+    const parts = { count, read, outcome, certificate }
+    const report = reportTask({ ...parts, latenciesMs, prices: context.prices })
+    await keepLearned(workspace, parts, { basis, report })
+    return { certificate, report }
   } finally {
     await outcome.candidate.specialist.close()
   }
 }
 
 /** A look at examples that are all newer than the last look is a first look; any other spends more of δ (design §7). */
-async function nextLook(
-  { task }: TaskCount,
-  { examples }: TaskExamples,
-  { workspace }: LearnContext,
-): Promise<number> {
-  const earlier = await workspace.store.certificates(task.id)
-  if (earlier.length === 0) return 1
+function nextLook({ examples }: TaskExamples, earlier: readonly CertificateRow[]): number {
   const newest = earlier
     .map(({ newestTime }) => newestTime ?? '9')
     .sort()
-    .at(-1) as string
+    .at(-1)
+  if (newest === undefined) return 1
   const areAllNewer = examples.every(({ time }) => time > newest)
   return areAllNewer ? 1 : 1 + Math.max(...earlier.map(({ look }) => look))
 }
 
-interface Made {
-  readonly count: TaskCount
-  readonly read: TaskExamples
-  readonly one: OneTask
-}
-
 function certificateOf(
   outcome: ClosedSetLearned,
-  { count, read, look, one }: Made & { look: number },
+  { examples }: TaskExamples,
+  { task, look, one }: { task: string; look: number; one: OneTask },
 ): Certificate {
   const { specialist } = outcome.candidate
   const distinct = (values: readonly (string | null)[]): string[] =>
@@ -121,11 +172,11 @@ function certificateOf(
     id: newId('cert'),
     time: new Date(one.context.clock.now()).toISOString(),
     subject: {
-      task: count.task.id,
+      task,
       specialist: specialist.hash,
-      leadRequested: distinct(read.examples.map(({ requestedModel }) => requestedModel)),
-      leadReported: distinct(read.examples.map(({ reportedModel }) => reportedModel)),
-      reference: count.task.isDeclared ? 'people' : 'lead',
+      leadRequested: distinct(examples.map(({ requestedModel }) => requestedModel)),
+      leadReported: distinct(examples.map(({ reportedModel }) => reportedModel)),
+      reference: examples[0]?.requestedModel === LABELLED_MODEL ? 'people' : 'lead',
       ...computedBy(specialist.tier),
     },
     set: {
@@ -137,127 +188,6 @@ function certificateOf(
     },
     outcome: outcome.certification,
   })
-}
-
-/** What computes a tier's scores on this machine. The reflex is arithmetic of the language itself: the same everywhere. */
-export function computedBy(tier: string): { runtime: string; kernelFamily: string } {
-  return tier === 'reflex'
-    ? { runtime: 'typescript', kernelFamily: 'any' }
-    : { runtime: `onnxruntime-node ${ONNXRUNTIME_VERSION}`, kernelFamily: kernelFamily() }
-}
-
-/** Blobs first, then one batch of records: a crash between leaves bytes that nobody names. */
-async function record(
-  outcome: ClosedSetLearned,
-  certificate: Certificate,
-  { count, read, one }: Made,
-): Promise<SpecialistSummary['state']> {
-  const { workspace } = one.context
-  const { candidate, split, set, schema } = outcome
-  const { specialist } = candidate
-  for (const blob of candidate.blobs.values()) await workspace.blobs.put(blob)
-  const stored: StoredSpecialist = {
-    kind: 'closed-set',
-    manifest: candidate.manifest,
-    schema,
-    usage: usageModel(read),
-    reportedModel: count.task.isDeclared ? null : reportedModelOf(read),
-    ...computedBy(specialist.tier),
-  }
-  const records: LedgerEntry[] = [
-    {
-      kind: 'split',
-      payload: {
-        task: count.task.id,
-        assignments: split.added,
-        droppedGroups: split.droppedGroups,
-      } satisfies SplitPayload,
-    },
-    {
-      kind: 'specialist',
-      payload: {
-        hash: specialist.hash,
-        task: count.task.id,
-        taskName: count.task.name,
-        tier: specialist.tier,
-        manifest: stored,
-      } satisfies SpecialistPayload,
-    },
-    {
-      kind: 'certification',
-      payload: {
-        id: certificate.id,
-        task: count.task.id,
-        specialist: specialist.hash,
-        certificationSet: set.id,
-        look: certificate.set.look,
-        newestTime: set.newestTime,
-        outcome: { certificate, table: outcome.table },
-      } satisfies CertificationPayload,
-    },
-  ]
-  const transitions = one.params.promote
-    ? await promotion(outcome, certificate, { count, one })
-    : []
-  await workspace.appendAndProject([
-    ...records,
-    ...transitions.map(payload => ({ kind: 'transition', payload }) as const),
-  ])
-  return transitions.some(({ to }) => to === 'live') ? 'live' : 'candidate'
-}
-
-/** The operator's override: a certified candidate straight to live, in place of whoever was. */
-async function promotion(
-  outcome: ClosedSetLearned,
-  certificate: Certificate,
-  { count, one }: Pick<Made, 'count' | 'one'>,
-): Promise<TransitionPayload[]> {
-  const { certification, candidate } = outcome
-  const next = nextState('candidate', 'override', { isCertified: certification.claimed })
-  if (next.to === null || !certification.claimed) return []
-  const live = (await one.context.workspace.store.live()).filter(
-    ({ task }) => task === count.task.id,
-  )
-  return [
-    ...live
-      .filter(({ specialist }) => specialist !== candidate.specialist.hash)
-      .map(
-        ({ specialist, certificate: old, threshold }): TransitionPayload => ({
-          task: count.task.id,
-          specialist,
-          from: 'live',
-          to: 'retired',
-          by: 'operator',
-          certificate: old,
-          threshold,
-        }),
-      ),
-    {
-      task: count.task.id,
-      specialist: candidate.specialist.hash,
-      from: 'candidate',
-      to: next.to,
-      by: 'operator',
-      certificate: certificate.id,
-      threshold: certification.threshold,
-    },
-  ]
-}
-
-/** The newest name, since leads are renewed; the requested one where responses name none. */
-function reportedModelOf({ examples }: TaskExamples): string | null {
-  const newest = examples.at(-1)
-  return newest?.reportedModel ?? newest?.requestedModel ?? null
-}
-
-function usageModel({ examples }: TaskExamples): UsageModel {
-  return fitUsage(
-    examples.flatMap(({ input, answer, usage }) =>
-      answer === null || usage === null
-        ? []
-        : [{ characterCount: input.length, output: answerKey(answer), usage }],
-    ),
-  )
 }
 
 async function measureLatency(
@@ -272,100 +202,4 @@ async function measureLatency(
     if (i >= LATENCY_WARM_UP) samples.push(clock.monotonic() - startMs)
   }
   return samples
-}
-
-function reportOf(
-  outcome: ClosedSetLearned,
-  certificate: Certificate,
-  {
-    count,
-    read,
-    one,
-    state,
-    latenciesMs,
-  }: Made & { state: SpecialistSummary['state']; latenciesMs: readonly number[] },
-): TaskReport {
-  const { candidate, candidates, schema, table } = outcome
-  const label = (key: string): string => classOf(schema, key)?.label ?? key
-  const labelOf = (answer: TaskExamples['examples'][number]['answer']): string | null => {
-    if (answer === null) return null
-    return classOf(schema, answerKey(answer))?.label ?? null
-  }
-  return buildTaskReport({
-    id: count.task.id,
-    name: count.task.name,
-    key: summary(count, read, schema),
-    requestCount: outcome.counts.requestCount,
-    distinctInputCount: outcome.counts.distinctInputCount,
-    withoutAnswer: read.withoutAnswer,
-    specialist: {
-      hash: candidate.specialist.hash,
-      name: candidate.name,
-      tier: candidate.specialist.tier,
-      state,
-      byteCount: [...candidate.blobs.values()].reduce((sum, blob) => sum + blob.byteLength, 0),
-      trainingCount: outcome.counts.trainingInputCount,
-      candidates: candidates.map(({ name, estimatedCoverage }) => ({ name, estimatedCoverage })),
-    },
-    goal: outcome.certification,
-    certificateId: certificate.id,
-    look: { number: certificate.set.look, delta: certificate.deltaSpent },
-    selective: table.map(row => row.selective),
-    marginal: table.map(row => row.marginal),
-    leadAnswers: read.examples.map(({ answer }) => labelOf(answer)),
-    evaluated: evaluatedInputs(outcome.rows, label),
-    requests: outcome.requests,
-    leadSelfDisagreement: selfDisagreementOf(outcome),
-    times: read.examples.map(({ time }) => time),
-    leadLatenciesMs: read.examples.flatMap(({ latencyMs }) =>
-      latencyMs === null ? [] : [latencyMs],
-    ),
-    specialistLatenciesMs: latenciesMs,
-    usages: read.examples.map(({ usage }) => usage),
-    price: priceOfTask(read, one.context.prices),
-  })
-}
-
-/** Null where no served input came twice. */
-function selfDisagreementOf({ certification, requests }: ClosedSetLearned) {
-  const { inputCount, rate } = leadAgainstItself(
-    requests,
-    certification.claimed ? certification.threshold : 0,
-  )
-  return inputCount === 0 ? null : { inputCount, rate }
-}
-
-function summary(
-  { task }: TaskCount,
-  { examples }: TaskExamples,
-  schema: ClosedSetSchema,
-): TaskSummary {
-  const key = task.key as TaskKey
-  const keyed = 'declared' in key ? null : key
-  return {
-    app: keyed?.app ?? null,
-    model: keyed?.model ?? null,
-    reportedModels: [...new Set(examples.map(({ reportedModel }) => reportedModel))].filter(
-      name => name !== null,
-    ),
-    systemExcerpt: clip(keyed?.systemText ?? '', SYSTEM_EXCERPT),
-    coat: coatOf(schema),
-    isDeclared: task.isDeclared,
-  }
-}
-
-function coatOf({ classes }: ClosedSetSchema): string {
-  const [first] = classes
-  if (first?.answer.kind === 'tool') return `tool ${first.answer.name}`
-  return first !== undefined && first.label !== first.answer.text.trim()
-    ? 'JSON field'
-    : 'label text'
-}
-
-/** Price of the model that the lead reports, else of the one that was asked for. */
-function priceOfTask({ examples }: TaskExamples, prices: PriceTable): ModelPrice | null {
-  const newest = examples.at(-1)
-  if (newest === undefined) return null
-  const reported = newest.reportedModel === null ? null : priceOf(newest.reportedModel, prices)
-  return reported ?? priceOf(newest.requestedModel, prices)
 }

@@ -1,12 +1,12 @@
 /** One learning run: import, every recurring task from examples to certificate, records, report. Knows no HTTP. */
 
 import type { PriceTable } from '../config/index.ts'
-import { UnderstudyError } from '../errors.ts'
+import { isUnderstudyError } from '../errors.ts'
 import type { PromiseKind } from '../evals/index.ts'
 import type { ClassifierParts } from '../models/index.ts'
 import type { TaskCount } from '../store/index.ts'
 import type { Clock } from '../util/index.ts'
-import { isLogFormat } from '../wire/index.ts'
+import type { LogFormat } from '../wire/index.ts'
 import type { Workspace } from '../workspace/index.ts'
 import { loadExamples, type TaskExamples } from './examples.ts'
 import { type ImportReport, importFiles } from './import.ts'
@@ -19,7 +19,7 @@ import { buildReport } from './report-build.ts'
 export interface LearnParams {
   /** Absolute paths, imported first. */
   readonly files: readonly string[]
-  readonly format: string | null
+  readonly format: LogFormat | null
   readonly task: string | null
   readonly app: string | null
   readonly targetRisk: number
@@ -48,7 +48,7 @@ const MIN_REQUESTS = 30
 
 /**
  * Runs it.
- * @throws request-invalid for a format nobody knows; what importing throws; cancelled
+ * @throws what importing throws; cancelled
  */
 export async function learn(params: LearnParams, context: LearnContext): Promise<LearnReport> {
   const { workspace, clock } = context
@@ -68,9 +68,8 @@ export async function learn(params: LearnParams, context: LearnContext): Promise
   let budgetMs = params.budgetMs
   let waiting = large.reduce((sum, { traceCount }) => sum + traceCount, 0)
   for (const count of large) {
-    const examples = await read(count, context)
     const startMs = clock.monotonic()
-    const outcome = await learnOne(count, examples, {
+    const outcome = await attempt(count, {
       params,
       context,
       parts,
@@ -98,15 +97,23 @@ export async function learn(params: LearnParams, context: LearnContext): Promise
   })
 }
 
+/** What fails for one task (a damaged record, a model that cannot run) does not stop the others. */
+async function attempt(
+  count: TaskCount,
+  one: Parameters<typeof learnOne>[2],
+): ReturnType<typeof learnOne> {
+  try {
+    return await learnOne(count, await read(count, one.context), one)
+  } catch (error) {
+    if (!isUnderstudyError(error) || error.code === 'cancelled' || error.code === 'bug') throw error
+    return { because: `failed: ${error.message}` }
+  }
+}
+
 const noParts = { parts: { encoder: null, runtime: null }, notice: null } as const
 
 async function importAll(params: LearnParams, context: LearnContext): Promise<ImportSummary> {
   const { format, files, task, app } = params
-  if (format !== null && !isLogFormat(format)) {
-    throw new UnderstudyError('request-invalid', `there is no log format "${format}"`, {
-      help: 'Leave the format out to have it recognised, or see `understudy import --help`.',
-    })
-  }
   const report = await importFiles(context.workspace, files, {
     format: format ?? undefined,
     task: task ?? undefined,
@@ -137,7 +144,7 @@ function read(
   { workspace, signal, onEvent }: LearnContext,
 ): Promise<TaskExamples> {
   onEvent({ stage: 'read', done: 0, total: count.traceCount, note: count.task.name })
-  return loadExamples(workspace, count.task.id, { traceCount: count.traceCount, signal })
+  return loadExamples(workspace, count.task.id, { signal })
 }
 
 function leave({ task, traceCount }: TaskCount, because: string): LeftAlone {

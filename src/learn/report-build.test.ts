@@ -40,6 +40,7 @@ function evidence(change: Partial<TaskEvidence> = {}): TaskEvidence {
     requestCount: 1000,
     distinctInputCount: 800,
     withoutAnswer: {},
+    notServable: {},
     specialist: null,
     goal: outcome(0.05, 'selective'),
     certificateId: null,

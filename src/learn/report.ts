@@ -87,6 +87,8 @@ export interface TaskReport {
   readonly answers: readonly { readonly label: string; readonly count: number }[]
   /** Lead answers that were refused, truncated or unreadable, by reason; they count as differing. */
   readonly withoutAnswer: Readonly<Record<string, number>>
+  /** Requests that no specialist may answer, by reason; neither learned from nor counted in any share. */
+  readonly notServable: Readonly<Record<string, number>>
   readonly specialist: SpecialistSummary | null
   /** At the target risk asked for; this is what may go live. Null where no specialist could be fitted. */
   readonly goal: CertificationOutcome | null

@@ -79,7 +79,7 @@ function margin(logProbabilities: Float64Array, first: number, second: number): 
 export function confidenceFeatures(pooled: Float64Array, opinions: readonly Opinion[]): number[] {
   const { first, second } = topTwo(pooled)
   const features = [logit(pooled[first] as number), margin(pooled, first, second)]
-  for (const { logProbabilities, signals } of opinions) {
+  for (const { logProbabilities } of opinions) {
     if (opinions.length > 1) {
       const isSame = topTwo(logProbabilities).first === first ? 1 : 0
       features.push(

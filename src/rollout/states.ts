@@ -1,7 +1,7 @@
 /** The life of a specialist as a pure table: which event leads from which state to which. */
 import type { SpecialistState } from '../ledger/index.ts'
 
-/** What may happen to a specialist. `override` is an operator's word, straight to live, for what is certified. */
+/** What may happen to a specialist. `override` is an operator's word, straight to live from anywhere, for what is certified. */
 export type RolloutEvent = 'shadow' | 'canary' | 'promote' | 'override' | 'roll-back' | 'replace'
 
 const TRANSITIONS: Readonly<
@@ -10,8 +10,8 @@ const TRANSITIONS: Readonly<
   candidate: { shadow: 'shadow', override: 'live', replace: 'retired' },
   shadow: { canary: 'canary', override: 'live', 'roll-back': 'retired', replace: 'retired' },
   canary: { promote: 'live', override: 'live', 'roll-back': 'retired', replace: 'retired' },
-  live: { 'roll-back': 'retired', replace: 'retired' },
-  retired: {},
+  live: { override: 'live', 'roll-back': 'retired', replace: 'retired' },
+  retired: { override: 'live' },
 }
 
 /** The next state, or the reason why the event has no place there. */

@@ -28,7 +28,7 @@ export function describeTrace(trace: TracePayload): TraceDescription {
  */
 function isIndependent({ decision, isComplete }: TracePayload): boolean {
   if (!isComplete) return false
-  return decision === null || (decision.servedBy === 'lead' && decision.tiers.length === 0)
+  return decision === null || (decision.servedBy === 'lead' && decision.specialist === null)
 }
 
 /** The task that the request was routed by where it was, else the one that its own features define. */
@@ -36,7 +36,7 @@ function taskOf(
   { declaredTask: declared, decision, app }: TracePayload,
   request: ChatRequest,
 ): TaskIdentity | null {
-  const name = declared ?? decision?.declaredTask ?? null
+  const name = decision === null ? declared : decision.declaredTask
   if (name !== null) return declaredTask(name)
   const ofAnyApp = keyedTask(request, null)
   return decision !== null && decision.task === ofAnyApp?.id ? ofAnyApp : keyedTask(request, app)

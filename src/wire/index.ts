@@ -36,6 +36,7 @@ export {
   type LogFormat,
   parseLogLine,
 } from './logs/formats.ts'
+export { LABELLED_MODEL } from './logs/labelled.ts'
 export {
   createSseParser,
   formatSse,

@@ -91,6 +91,7 @@ function sampleTask(job: string, lines: readonly LabelledLine[]): TaskReport {
     requestCount: mine.length,
     distinctInputCount: Math.round(mine.length * 0.9),
     withoutAnswer: { truncated: 3, refused: 2 },
+    notServable: {},
     specialist: {
       hash: 'ab12'.repeat(16),
       name: 'encoder + reflex + neighbours',

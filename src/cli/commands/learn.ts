@@ -2,7 +2,7 @@
 import { writeFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { renderReportHtml } from '../../console/index.ts'
-import type { LearnParams, LearnReport } from '../../learn/index.ts'
+import type { LearnReport } from '../../learn/index.ts'
 import { flagOption, numberOption, parseDuration, textOption, usageError } from '../args.ts'
 import { connect, runJob } from '../client.ts'
 import type { Command, CommandInput } from '../command.ts'
@@ -25,15 +25,13 @@ export const learnCommand: Command = {
       name: 'target-risk',
       type: 'string',
       placeholder: 'SHARE',
-      default: '0.05',
-      help: 'Share of the answered requests that may differ from the lead.',
+      help: 'Share of the answered requests that may differ from the lead (default: the setting, 0.05).',
     },
     {
       name: 'confidence-level',
       type: 'string',
       placeholder: 'SHARE',
-      default: '0.9',
-      help: 'How sure the promise has to be.',
+      help: 'How sure the promise has to be (default: the setting, 0.9).',
     },
     {
       name: 'promise',
@@ -116,7 +114,7 @@ export const learnCommand: Command = {
   },
 }
 
-function learnParams(input: CommandInput): LearnParams {
+function learnParams(input: CommandInput) {
   const promise = textOption(input, 'promise') ?? 'selective'
   if (promise !== 'selective' && promise !== 'marginal') {
     throw usageError(`--promise is "${promise}".`, 'use selective or marginal.')
@@ -126,8 +124,8 @@ function learnParams(input: CommandInput): LearnParams {
     format: textOption(input, 'format') ?? null,
     task: textOption(input, 'task') ?? null,
     app: textOption(input, 'app') ?? null,
-    targetRisk: share(input, 'target-risk', 0.05),
-    confidenceLevel: share(input, 'confidence-level', 0.9),
+    ...share(input, 'target-risk', 'targetRisk'),
+    ...share(input, 'confidence-level', 'confidenceLevel'),
     promise,
     budgetMs: budget(textOption(input, 'budget') ?? '3m'),
     seed: seed(input),
@@ -135,10 +133,16 @@ function learnParams(input: CommandInput): LearnParams {
   }
 }
 
-function share(input: CommandInput, name: string, fallback: number): number {
-  const value = numberOption(input, name, { min: 0, max: 1 }) ?? fallback
-  if (value > 0 && value < 1) return value
-  throw usageError(`--${name} is ${value}.`, 'use a share between 0 and 1, such as 0.05.')
+/** Left out where it was not given: then the setting counts. */
+function share<Name extends string>(
+  input: CommandInput,
+  option: string,
+  name: Name,
+): { readonly [Key in Name]?: number } {
+  const value = numberOption(input, option, { min: 0, max: 1 })
+  if (value === undefined) return {}
+  if (value > 0 && value < 1) return { [name]: value } as { [Key in Name]: number }
+  throw usageError(`--${option} is ${value}.`, 'use a share between 0 and 1, such as 0.05.')
 }
 
 function budget(text: string): number {

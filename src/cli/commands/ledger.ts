@@ -3,12 +3,14 @@
  * others need the data folder for themselves.
  */
 import { join } from 'node:path'
+import { loadConfig } from '../../config/index.ts'
 import { UnderstudyError } from '../../errors.ts'
 import { type VerifyReport, verifyLedger } from '../../ledger/index.ts'
 import { describeTrace } from '../../tasks/index.ts'
 import { type OwnedWorkspace, openWorkspace } from '../../workspace/index.ts'
+import { textOption } from '../args.ts'
 import type { Command, CommandInput, CommandOption, Terminal } from '../command.ts'
-import { dataFolder, dataOption, jsonOption } from '../options.ts'
+import { configOption, dataFolder, dataOption, jsonOption } from '../options.ts'
 import { createProgress } from '../progress.ts'
 
 const headOption: CommandOption = {
@@ -53,7 +55,7 @@ export const ledgerHeadCommand: Command = {
 export const ledgerRebuildCommand: Command = {
   name: 'ledger rebuild',
   summary: 'Empty the database and fill it again from the ledger.',
-  options: [dataOption, jsonOption],
+  options: [dataOption, configOption, jsonOption],
   examples: ['understudy ledger rebuild'],
   run: (input, terminal) =>
     withWorkspace(input, terminal, async workspace => {
@@ -73,7 +75,7 @@ export const ledgerEraseCommand: Command = {
   name: 'ledger erase',
   summary: 'Erase what a trace says, for good; the ledger still verifies.',
   positionals: { placeholder: 'ID', help: 'Decision ids of the traces.', min: 1, max: 1000 },
-  options: [dataOption, jsonOption],
+  options: [dataOption, configOption, jsonOption],
   examples: ['understudy ledger erase dec_01JC8Y3V0D5X6R2K9M4T7W1QZA'],
   run: (input, terminal) =>
     withWorkspace(input, terminal, async workspace => {
@@ -125,12 +127,14 @@ async function withWorkspace(
   terminal: Terminal,
   work: (workspace: OwnedWorkspace) => Promise<number>,
 ): Promise<number> {
-  const databaseUrl = terminal.env.DATABASE_URL
+  const dataDir = dataFolder(input, terminal)
+  const file = textOption(input, 'config')
+  const { databaseUrl } = (await loadConfig({ dataDir, env: terminal.env, file })).settings
   const workspace = await openWorkspace({
-    dataDir: dataFolder(input, terminal),
+    dataDir,
     describe: describeTrace,
     command: 'understudy ledger',
-    ...(databaseUrl && { databaseUrl }),
+    ...(databaseUrl !== null && { databaseUrl }),
   })
   try {
     return await work(workspace)

@@ -34,6 +34,7 @@ export async function openSource(path: string): Promise<SourceFile> {
   try {
     const info = await stat(path)
     if (info.isDirectory()) throw new Error('it is a folder')
+    if (!info.isFile()) throw new Error('it is no regular file')
     const head = await headOf(path)
     return {
       path,
