@@ -1,7 +1,9 @@
 /** Identifiers: a prefix that names the kind, then a ULID, so that ids sort by time. */
 import { monotonicFactory } from 'ulid'
+import { randomUnit } from './rng.ts'
 
-const ulid = monotonicFactory()
+// Its own source asks the system once per character.
+const ulid = monotonicFactory(randomUnit)
 
 /** What an id may name; the prefix is part of the id. */
 export type IdPrefix = 'dec' | 'job' | 'task' | 'cert' | 'spec' | 'wr' | 'set'

@@ -67,21 +67,26 @@ let entropyUsed = entropy.length
 
 const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
 
-/** `length` bytes (at most 4096) of system entropy as lower-case hexadecimal. */
-export function randomHex(length: number): string {
-  if (entropyUsed + length > entropy.length) {
+function nextByte(): number {
+  if (entropyUsed === entropy.length) {
     globalThis.crypto.getRandomValues(entropy)
     entropyUsed = 0
   }
+  const byte = entropy[entropyUsed] as number
+  entropy[entropyUsed++] = 0
+  return byte
+}
+
+/** `length` bytes of system entropy as lower-case hexadecimal. */
+export function randomHex(length: number): string {
   let text = ''
-  for (const end = entropyUsed + length; entropyUsed < end; entropyUsed++) {
-    text += HEX[entropy[entropyUsed] as number]
-    entropy[entropyUsed] = 0
-  }
+  for (let i = 0; i < length; i++) text += HEX[nextByte()]
   return text
 }
 
 /** Uniform in [0, 1) from system entropy, for decisions that must not be predictable. */
 export function randomUnit(): number {
-  return (globalThis.crypto.getRandomValues(new Uint32Array(1))[0] as number) / 4294967296
+  let value = 0
+  for (let i = 0; i < 4; i++) value = value * 256 + nextByte()
+  return value / 4294967296
 }
