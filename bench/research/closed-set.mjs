@@ -213,12 +213,12 @@ for (const set of args.sets.split(',')) {
       const eachMs = (performance.now() - heldMs) / split.held.inputs.length
       await classifier.close()
       const result = judge(outOfFoldScores, scores, labels, split.held.labels)
-      ;(runs[name] ??= []).push(result)
+      runs[name] = [...(runs[name] ?? []), result]
       line.push(`${name} ${describe(result)} (${eachMs.toFixed(2)} ms each)`)
     }
     if (warm !== null) {
       const result = await linearHead(warm, split)
-      ;(runs.linear ??= []).push(result)
+      runs.linear = [...(runs.linear ?? []), result]
       line.push(`linear ${describe(result)}`)
     }
     const memory = Math.round(process.memoryUsage.rss() / 2 ** 20)

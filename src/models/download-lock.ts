@@ -1,9 +1,10 @@
 /** One process at a time per model folder. Knows processes of this machine, no models. */
-import { mkdir, open, readFile, rm } from 'node:fs/promises'
+import { open, readFile, rm } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isUnderstudyError, UnderstudyError } from '../errors.ts'
+import { makeFolder } from '../platform/index.ts'
 
 const POLL_MS = 200
 
@@ -18,7 +19,7 @@ export async function withLock<Result>(
   signal: AbortSignal | undefined,
   action: () => Promise<Result>,
 ): Promise<Result> {
-  await mkdir(dirname(path), { recursive: true })
+  await makeFolder(dirname(path))
   while (!(await take(path))) {
     if (await isAbandoned(path)) await rm(path, { force: true })
     else await pause(signal)

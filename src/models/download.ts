@@ -1,5 +1,5 @@
 /** Makes a catalog model's files be there, verified. Knows the cache folder and the order of sources. */
-import { mkdir, rename, rm, stat } from 'node:fs/promises'
+import { makeFolder, rename, rm, stat } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { isUnderstudyError, UnderstudyError } from '../errors.ts'
@@ -128,7 +128,7 @@ async function fetchMissing(
   sources: readonly ModelSource[],
   { signal, onProgress, env = process.env }: EnsureOptions,
 ): Promise<void> {
-  await mkdir(dir, { recursive: true })
+  await makeFolder(dir)
   const reasons: string[] = []
   // Asked again under the lock: another process may have just fetched them.
   let missing = await missingFiles(entry, dir)

@@ -1,7 +1,7 @@
 /** Files as Node sees them: atomic writes and hashes. Knows nothing of what is in them. */
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { mkdir, open, rename, rm } from 'node:fs/promises'
+import { mkdir, open, rename, rm, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { randomHex } from '../util/index.ts'
 
@@ -22,7 +22,7 @@ export async function sha256File(path: string): Promise<string> {
  * @throws the file system's own error, with nothing left behind
  */
 export async function writeFileAtomic(path: string, data: string | Uint8Array): Promise<void> {
-  await mkdir(dirname(path), { recursive: true })
+  await makeFolder(dirname(path))
   const temporary = `${path}.${randomHex(6)}.tmp`
   try {
     const file = await open(temporary, 'wx')
@@ -36,5 +36,26 @@ export async function writeFileAtomic(path: string, data: string | Uint8Array): 
   } catch (error) {
     await rm(temporary, { force: true })
     throw error
+  }
+}
+
+/**
+ * Makes a folder with its parents; one that is there already is fine. Node's own recursive `mkdir` never returns where the
+ * system denies with "no such file", as below /proc.
+ * @throws the file system's own error
+ */
+export async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path)
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'EEXIST') return
+    const parent = dirname(path)
+    if (code !== 'ENOENT' || parent === path || (await stat(parent).catch(() => null)) !== null)
+      throw error
+    await makeFolder(parent)
+    await mkdir(path).catch((again: NodeJS.ErrnoException) => {
+      if (again.code !== 'EEXIST') throw again
+    })
   }
 }

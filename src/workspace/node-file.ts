@@ -1,8 +1,8 @@
 /** Who this data folder is: an id that it keeps for ever, written on first use. */
-import { mkdir, readFile, stat } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { UnderstudyError } from '../errors.ts'
-import { writeFileAtomic } from '../platform/index.ts'
+import { makeFolder, writeFileAtomic } from '../platform/index.ts'
 import { randomHex } from '../util/index.ts'
 
 const NODE = /^[A-Za-z0-9_-]{1,64}$/
@@ -13,7 +13,7 @@ const NODE = /^[A-Za-z0-9_-]{1,64}$/
  */
 export async function ensureFolder(dataDir: string): Promise<void> {
   try {
-    await mkdir(dataDir, { recursive: true })
+    await makeFolder(dataDir)
     if (!(await stat(dataDir)).isDirectory()) throw new Error('it is not a folder')
   } catch (error) {
     throw new UnderstudyError(

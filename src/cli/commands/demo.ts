@@ -1,5 +1,5 @@
 /** `understudy demo`: the whole path on generated traffic, by the same public ways that an operator has. */
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { loadConfig } from '../../config/index.ts'
@@ -7,6 +7,7 @@ import { plural, renderReportHtml, whole } from '../../console/index.ts'
 import { UnderstudyError } from '../../errors.ts'
 import type { LearnParams, LearnReport } from '../../learn/index.ts'
 import { verifyLedger } from '../../ledger/index.ts'
+import { makeFolder } from '../../platform/index.ts'
 import { systemClock } from '../../util/index.ts'
 import { flagOption, numberOption, textOption } from '../args.ts'
 import { connect, runJob } from '../client.ts'
@@ -71,7 +72,7 @@ export const demoCommand: Command = {
 async function workFolder(named: string | undefined): Promise<string> {
   if (named === undefined) return mkdtemp(join(tmpdir(), 'understudy-demo-'))
   const folder = resolve(named)
-  await mkdir(folder, { recursive: true })
+  await makeFolder(folder)
   if ((await readdir(folder)).length > 0) {
     throw new UnderstudyError('usage-invalid', `${folder} is not empty.`, {
       help: 'name a new folder, so that the demo mixes with nothing else.',
