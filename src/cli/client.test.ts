@@ -109,16 +109,18 @@ describe('runJob', () => {
 })
 
 describe('requestJson', () => {
-  it.each(['not JSON', '', '{"error":"text"}', '{"error":{"code":"__proto__"}}'])(
-    'makes an error of the odd answer %j',
-    async body => {
-      const client = scripted({ 'GET /x': () => new Response(body, { status: 500 }) })
-      await expect(requestJson(client, '/x')).rejects.toMatchObject({
-        code: 'job-failed',
-        message: 'HTTP 500 from /x',
-      })
-    },
-  )
+  it.each([
+    'not JSON',
+    '',
+    '{"error":"text"}',
+    '{"error":{"code":"__proto__"}}',
+  ])('makes an error of the odd answer %j', async body => {
+    const client = scripted({ 'GET /x': () => new Response(body, { status: 500 }) })
+    await expect(requestJson(client, '/x')).rejects.toMatchObject({
+      code: 'job-failed',
+      message: 'HTTP 500 from /x',
+    })
+  })
 })
 
 describe('connect', () => {

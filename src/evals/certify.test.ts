@@ -186,26 +186,26 @@ describe('the promise under a known truth', () => {
   /** True risk above a threshold when errors have probability (1 − score)/5 and scores are uniform in tenths. */
   const trueRisk = (threshold: number) => (1 - threshold) / 10
 
-  it.each(['selective', 'marginal'] as const)(
-    'breaks the %s promise in at most δ of looks',
-    promise => {
-      const rng = createRng(`truth-${promise}`)
-      const grid = [1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4]
-      let violations = 0
-      let claims = 0
-      for (let r = 0; r < 1000; r++) {
-        const scores = Array.from({ length: 1500 }, () => rng.int(11) / 10)
-        const losses = scores.map(score => (rng.next() < (1 - score) / 5 ? 1 : 0))
-        const outcome = certify(look(scores, losses, { grid, promise }))
-        if (!outcome.claimed) continue
-        claims++
-        const share = (11 - Math.round(outcome.threshold * 10)) / 11
-        const risk = trueRisk(outcome.threshold) * (promise === 'marginal' ? share : 1)
-        if (risk > 0.05) violations++
-      }
-      expect(claims).toBeGreaterThan(500)
-      // δ = 10 % plus a one-sided binomial margin at 1e-4.
-      expect(violations).toBeLessThanOrEqual(136)
-    },
-  )
+  it.each([
+    'selective',
+    'marginal',
+  ] as const)('breaks the %s promise in at most δ of looks', promise => {
+    const rng = createRng(`truth-${promise}`)
+    const grid = [1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4]
+    let violations = 0
+    let claims = 0
+    for (let r = 0; r < 1000; r++) {
+      const scores = Array.from({ length: 1500 }, () => rng.int(11) / 10)
+      const losses = scores.map(score => (rng.next() < (1 - score) / 5 ? 1 : 0))
+      const outcome = certify(look(scores, losses, { grid, promise }))
+      if (!outcome.claimed) continue
+      claims++
+      const share = (11 - Math.round(outcome.threshold * 10)) / 11
+      const risk = trueRisk(outcome.threshold) * (promise === 'marginal' ? share : 1)
+      if (risk > 0.05) violations++
+    }
+    expect(claims).toBeGreaterThan(500)
+    // δ = 10 % plus a one-sided binomial margin at 1e-4.
+    expect(violations).toBeLessThanOrEqual(136)
+  })
 })

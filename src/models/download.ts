@@ -1,9 +1,9 @@
 /** Makes a catalog model's files be there, verified. Knows the cache folder and the order of sources. */
-import { makeFolder, rename, rm, stat } from 'node:fs/promises'
+import { rename, rm, stat } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { isUnderstudyError, UnderstudyError } from '../errors.ts'
-import { sha256File } from '../platform/index.ts'
+import { makeFolder, sha256File } from '../platform/index.ts'
 import {
   CATALOG,
   type CatalogEntry,

@@ -38,16 +38,20 @@ const get = (path: string, headers = {}): Parameters<Lead['send']>[0] => ({
   signal: new AbortController().signal,
 })
 
-test.each(['', '/', '/v1', '/v1/', '/prefix/v1', '/prefix'])(
-  'an address that ends in "%s" leads to the same paths',
-  async ending => {
-    const url = await serve((request, response) => response.end(request.url))
-    const { body } = await openLead({ url: url + ending }).send(get('/v1/models?a=b'))
-    let text = ''
-    for await (const part of body) text += Buffer.from(part).toString()
-    expect(text).toBe(`${ending.startsWith('/prefix') ? '/prefix' : ''}/v1/models?a=b`)
-  },
-)
+test.each([
+  '',
+  '/',
+  '/v1',
+  '/v1/',
+  '/prefix/v1',
+  '/prefix',
+])('an address that ends in "%s" leads to the same paths', async ending => {
+  const url = await serve((request, response) => response.end(request.url))
+  const { body } = await openLead({ url: url + ending }).send(get('/v1/models?a=b'))
+  let text = ''
+  for await (const part of body) text += Buffer.from(part).toString()
+  expect(text).toBe(`${ending.startsWith('/prefix') ? '/prefix' : ''}/v1/models?a=b`)
+})
 
 test('headers of one hop stay there, in both directions', async () => {
   let seen: IncomingMessage['headers'] = {}
@@ -98,17 +102,20 @@ test('whatever keeps the lead from answering has its code', async () => {
   await expect(asked).rejects.toMatchObject({ code: 'cancelled' })
 })
 
-test.each(['', 'localhost:80', 'ftp://x', 'file:///etc/passwd', 'http://user:secret@host/v1'])(
-  'the address "%s" is refused, without repeating a secret',
-  url => {
-    const error = (() => {
-      try {
-        openRemoteLead({ url })
-      } catch (thrown) {
-        return thrown as Error
-      }
-    })()
-    expect(error).toMatchObject({ code: 'usage-invalid' })
-    expect(error?.message).not.toContain('secret')
-  },
-)
+test.each([
+  '',
+  'localhost:80',
+  'ftp://x',
+  'file:///etc/passwd',
+  'http://user:secret@host/v1',
+])('the address "%s" is refused, without repeating a secret', url => {
+  const error = (() => {
+    try {
+      openRemoteLead({ url })
+    } catch (thrown) {
+      return thrown as Error
+    }
+  })()
+  expect(error).toMatchObject({ code: 'usage-invalid' })
+  expect(error?.message).not.toContain('secret')
+})

@@ -269,12 +269,14 @@ describe('a stream', () => {
     expect(response).toHaveProperty('choices.0.message.content', 'one two')
   })
 
-  test.each([[[]], [[{ data: 'junk' }]], [[{ data: '5' }]], [[{ data: '{"choices":7}' }]]])(
-    'of %j harms nothing',
-    broken => {
-      expect(foldChunks(broken).isComplete).toBe(false)
-    },
-  )
+  test.each([
+    [[]],
+    [[{ data: 'junk' }]],
+    [[{ data: '5' }]],
+    [[{ data: '{"choices":7}' }]],
+  ])('of %j harms nothing', broken => {
+    expect(foldChunks(broken).isComplete).toBe(false)
+  })
 
   test('with an error in it folds to the error', () => {
     const error = { error: { message: 'boom' } }

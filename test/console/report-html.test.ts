@@ -122,44 +122,41 @@ describe.skipIf(BROWSER === undefined)(
       ['light', 1100, report],
       ['dark', 390, report],
       ['light', 390, hostile()],
-    ] as const)(
-      'opens in %s at %i pixels without errors, requests or sideways scrolling',
-      async (scheme, width, shown) => {
-        const server = createServer((_, response) => {
-          response.setHeader('content-type', 'text/html; charset=utf-8')
-          response.end(renderReportHtml(shown))
+    ] as const)('opens in %s at %i pixels without errors, requests or sideways scrolling', async (scheme, width, shown) => {
+      const server = createServer((_, response) => {
+        response.setHeader('content-type', 'text/html; charset=utf-8')
+        response.end(renderReportHtml(shown))
+      })
+      await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+      const browser = await chromium.launch({
+        executablePath: BROWSER as string,
+        args: ['--no-sandbox'],
+      })
+      try {
+        const page = await browser.newPage({
+          viewport: { width, height: 800 },
+          colorScheme: scheme,
         })
-        await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
-        const browser = await chromium.launch({
-          executablePath: BROWSER as string,
-          args: ['--no-sandbox'],
+        const troubles: string[] = []
+        const address = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`
+        page.on('console', message => troubles.push(message.text()))
+        page.on('pageerror', error => troubles.push(String(error)))
+        page.on('request', request => {
+          // Chromium asks every site for its icon by itself.
+          if (request.url() !== address && !request.url().endsWith('/favicon.ico'))
+            troubles.push(request.url())
         })
-        try {
-          const page = await browser.newPage({
-            viewport: { width, height: 800 },
-            colorScheme: scheme,
-          })
-          const troubles: string[] = []
-          const address = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`
-          page.on('console', message => troubles.push(message.text()))
-          page.on('pageerror', error => troubles.push(String(error)))
-          page.on('request', request => {
-            // Chromium asks every site for its icon by itself.
-            if (request.url() !== address && !request.url().endsWith('/favicon.ico'))
-              troubles.push(request.url())
-          })
-          await page.goto(address)
-          expect(await page.locator('section.card').count()).toBe(report.tasks.length + 1)
-          expect(
-            await page.evaluate(() => document.documentElement.scrollWidth),
-          ).toBeLessThanOrEqual(width)
-          expect(await page.evaluate(() => 'hacked' in window)).toBe(false)
-          expect(troubles).toEqual([])
-        } finally {
-          await browser.close()
-          server.close()
-        }
-      },
-    )
+        await page.goto(address)
+        expect(await page.locator('section.card').count()).toBe(report.tasks.length + 1)
+        expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(
+          width,
+        )
+        expect(await page.evaluate(() => 'hacked' in window)).toBe(false)
+        expect(troubles).toEqual([])
+      } finally {
+        await browser.close()
+        server.close()
+      }
+    })
   },
 )

@@ -130,28 +130,33 @@ test('a stream without its end marker is whole when every choice gave a finish r
   expect(parts.workspace.traces).toMatchObject([{ isComplete: true }])
 })
 
-test.each(['json-said-to-be-stream', 'stream-said-to-be-json', 'gzipped'])(
-  'a lead that lies about its answer (%s) is passed through and recorded for what it is',
-  async model => {
-    const { text, parts, response } = await ask({ model, stream: model !== 'gzipped' })
-    if (model !== 'gzipped') expect(text).toBe(await direct({ model, stream: true }))
-    else expect(response.headers.get('content-encoding')).toBe('gzip')
-    const [trace] = parts.workspace.traces
-    expect(trace?.isComplete).toBe(true)
-    expect(trace?.response).toHaveProperty('choices.0.message.content', 'Grüße, 世界 🌍.')
-  },
-)
+test.each([
+  'json-said-to-be-stream',
+  'stream-said-to-be-json',
+  'gzipped',
+])('a lead that lies about its answer (%s) is passed through and recorded for what it is', async model => {
+  const { text, parts, response } = await ask({ model, stream: model !== 'gzipped' })
+  if (model !== 'gzipped') expect(text).toBe(await direct({ model, stream: true }))
+  else expect(response.headers.get('content-encoding')).toBe('gzip')
+  const [trace] = parts.workspace.traces
+  expect(trace?.isComplete).toBe(true)
+  expect(trace?.response).toHaveProperty('choices.0.message.content', 'Grüße, 世界 🌍.')
+})
 
-test.each(['not-json', 'invalid-utf8', 'deep', 'huge', 'bomb', 'no-content'])(
-  'a hostile answer (%s) passes through and harms nothing',
-  async model => {
-    const { parts, response } = await ask({ model })
-    expect(response.status).toBe(model === 'no-content' ? 204 : 200)
-    expect(response.headers.get('x-understudy-served-by')).toBe('lead')
-    expect(parts.workspace.traces).toHaveLength(1)
-    expect(parts.logged).toEqual([])
-  },
-)
+test.each([
+  'not-json',
+  'invalid-utf8',
+  'deep',
+  'huge',
+  'bomb',
+  'no-content',
+])('a hostile answer (%s) passes through and harms nothing', async model => {
+  const { parts, response } = await ask({ model })
+  expect(response.status).toBe(model === 'no-content' ? 204 : 200)
+  expect(response.headers.get('x-understudy-served-by')).toBe('lead')
+  expect(parts.workspace.traces).toHaveLength(1)
+  expect(parts.logged).toEqual([])
+})
 
 test('an answer too long to be held back says no length: its end comes after its record', async () => {
   const part = new TextEncoder().encode('x'.repeat(700_000))
