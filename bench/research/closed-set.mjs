@@ -162,11 +162,6 @@ function top({ weights, bias, classCount }, vector) {
   return { label, score: 1 / logits.reduce((sum, z) => sum + Math.exp(z - logits[label]), 0) }
 }
 
-function keepRun(runs, name, result) {
-  runs[name] ??= []
-  runs[name].push(result)
-}
-
 const percent = value => (100 * value).toFixed(1)
 const describe = ({ accuracy, coverage }) =>
   `${percent(accuracy)} ${coverage.map(percent).join('/')}`

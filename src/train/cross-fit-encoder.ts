@@ -33,7 +33,7 @@ export interface EncoderModel {
   readonly vote: VoteRule
 }
 
-/** Chosen on the training parts of three data sets, see docs/log.md. */
+/** Tried on the training parts of three data sets, not tuned, see docs/log.md. */
 const VOTE = { k: 16, sharpness: 25, smoothing: 0.02 }
 const MAX_EVALUATIONS = 80
 /** Vectors kept at most: comparing with more costs a request over a millisecond. */

@@ -9,7 +9,7 @@ const MAX_BITS = 16
 /** Rows between two breaths. */
 const BREATH_ROWS = 128
 const BIAS_RATE = 0.1
-/** Classes whose probability is this close to right are not updated: half the work, and nothing lost (docs/log.md). */
+/** Classes whose probability is this close to right are not updated: a quarter less work, nothing lost (docs/log.md). */
 const NEGLIGIBLE = 1e-3
 
 /** log2 of the number of buckets for so many classes. */
