@@ -127,7 +127,10 @@ export function createCascade({
     const isAbstention = proposal.output === null
     const choice = decide({ score: proposal.score, isAbstention }, task.threshold, mode)
     const answer = isAbstention ? null : dress(task.render(proposal.output), request.shape)
-    const brokenLimit = answer === null ? null : limitBrokenBy(request, answer)
+    const key = isAbstention ? '' : task.outputKey(proposal.output)
+    const usage = estimateUsage(task.usage, input.length, key)
+    const brokenLimit =
+      answer === null ? null : limitBrokenBy(request, answer, usage.completionTokens)
     const isServed = choice.serve && answer !== null && brokenLimit === null
     const isPromised = choice.reason === 'confidence-sufficient'
     const decision: Decision = {
@@ -139,14 +142,14 @@ export function createCascade({
       certificate: task.certificate,
       tiers: [tier],
       leadProbability: isServed ? 0 : 1,
-      specialistAnswer: isAbstention ? null : task.outputKey(proposal.output),
+      specialistAnswer: isAbstention ? null : key,
     }
     if (!isServed) return { serve: false, decision }
     return {
       serve: true,
       task,
       answer,
-      usage: estimateUsage(task.usage, input.length, task.outputKey(proposal.output)),
+      usage,
       confidence: proposal.score,
       certificate: isPromised ? task.certificate : null,
       decision,

@@ -110,7 +110,7 @@ function sentence(code: NoClaim['code'], parts: SentenceParts): string {
     case 'no-examples':
       return `There is no certification example yet, so ${target} cannot be proved.`
     case 'too-few-examples':
-      return `${counts.n} distinct inputs are too few to prove ${target}; about ${moreRequests} more requests should do.`
+      return `${counts.n} distinct inputs are too few to prove ${target}; about ${(moreRequests ?? 0).toLocaleString('en')} more requests should do.`
     case 'score-uninformative':
       return `The score does not tell right answers from wrong ones, so no threshold keeps ${target}.`
     case 'risk-too-high':

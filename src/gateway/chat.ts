@@ -1,5 +1,5 @@
 /** Chat completions: a specialist answers, or the lead's bytes stream through; either way the exchange is recorded. */
-import type { Verdict } from '../cascade/index.ts'
+import { REASONS, type Reason, type Verdict } from '../cascade/index.ts'
 import { isUnderstudyError, UnderstudyError } from '../errors.ts'
 import type { Decision, ServedBy } from '../ledger/index.ts'
 import { newId } from '../util/index.ts'
@@ -68,10 +68,18 @@ export async function answerChat(parts: ChatParts, incoming: Incoming): Promise<
 }
 
 function noSpecialist({ reason, reasonDetail }: Decision): UnderstudyError {
-  const why = reasonDetail === null ? reason : `${reason}: ${reasonDetail}`
-  return new UnderstudyError('specialist-not-found', `No specialist answers this (${why}).`, {
-    help: 'Learn and promote one for this task, or leave x-understudy-mode out.',
-  })
+  const why = REASONS[reason as Reason] ?? reason
+  const detail = reasonDetail === null ? '' : ` (${reasonDetail})`
+  const canLearn = reason === 'no-specialist'
+  return new UnderstudyError(
+    'specialist-not-found',
+    `No specialist answers this: ${why}${detail}.`,
+    {
+      help: canLearn
+        ? 'Learn and promote one for this task, or leave x-understudy-mode out.'
+        : 'Change the request, or leave x-understudy-mode out.',
+    },
+  )
 }
 
 async function answerHere(

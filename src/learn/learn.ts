@@ -77,6 +77,11 @@ export async function learn(params: LearnParams, context: LearnContext): Promise
     })
     if ('report' in outcome) {
       reports.push(outcome.report)
+      if (parts.encoder !== null && lacksEncoder(outcome.report)) {
+        notices.push(
+          `${count.task.name}: the time was up before an encoder was fitted; give it more with --budget.`,
+        )
+      }
       budgetMs -= Math.min(budgetMs * 0.9, clock.monotonic() - startMs)
     } else leftAlone.push(leave(count, outcome.because))
     waiting -= count.traceCount
@@ -95,6 +100,10 @@ export async function learn(params: LearnParams, context: LearnContext): Promise
     leftAlone,
     notices,
   })
+}
+
+function lacksEncoder({ specialist }: TaskReport): boolean {
+  return specialist !== null && !specialist.candidates.some(({ name }) => name === 'encoder')
 }
 
 /** What fails for one task (a damaged record, a model that cannot run) does not stop the others. */

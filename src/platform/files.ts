@@ -42,11 +42,12 @@ export async function writeFileAtomic(path: string, data: string | Uint8Array): 
 /**
  * Makes a folder with its parents; one that is there already is fine. Node's own recursive `mkdir` never returns where the
  * system denies with "no such file", as below /proc.
+ * `mode` is that of the last folder.
  * @throws the file system's own error
  */
-export async function makeFolder(path: string): Promise<void> {
+export async function makeFolder(path: string, mode?: number): Promise<void> {
   try {
-    await mkdir(path)
+    await mkdir(path, { mode })
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     if (code === 'EEXIST') return
@@ -54,7 +55,7 @@ export async function makeFolder(path: string): Promise<void> {
     if (code !== 'ENOENT' || parent === path || (await stat(parent).catch(() => null)) !== null)
       throw error
     await makeFolder(parent)
-    await mkdir(path).catch((again: NodeJS.ErrnoException) => {
+    await mkdir(path, { mode }).catch((again: NodeJS.ErrnoException) => {
       if (again.code !== 'EEXIST') throw again
     })
   }

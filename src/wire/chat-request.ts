@@ -160,9 +160,13 @@ function messageEscalations(messages: readonly Message[]): readonly RequestEscal
  * The parameter whose limit this answer would break: a `stop` sequence inside the text, or more words than tokens
  * allowed. A lead would have cut there, so the answer must not be given in its place. Null where it fits.
  *
- * Not covered: how many tokens the lead would really use, which only its tokenizer knows; a word is at least one.
+ * `tokenCount` is what the lead is known to need for this answer, 0 where unknown: then a word is at least one.
  */
-export function limitBrokenBy({ body }: ChatRequest, answer: Answer): string | null {
+export function limitBrokenBy(
+  { body }: ChatRequest,
+  answer: Answer,
+  tokenCount = 0,
+): string | null {
   const text = answer.kind === 'text' ? answer.text : answer.argumentsText
   const stops = typeof body.stop === 'string' ? [body.stop] : body.stop
   if (answer.kind === 'text' && Array.isArray(stops)) {
@@ -172,7 +176,7 @@ export function limitBrokenBy({ body }: ChatRequest, answer: Answer): string | n
   }
   for (const name of ['max_completion_tokens', 'max_tokens']) {
     const limit = body[name]
-    if (typeof limit === 'number' && fewestTokens(text) > limit) return name
+    if (typeof limit === 'number' && Math.max(tokenCount, fewestTokens(text)) > limit) return name
   }
   return null
 }

@@ -20,7 +20,8 @@ export function errorBody(error: unknown): { readonly status: number; readonly b
 }
 
 function messageOf({ message, help }: UnderstudyError): string {
-  return help === undefined ? message : `${message} ${help}`
+  if (help === undefined) return message
+  return `${/[.!?]$/u.test(message) ? message : `${message}.`} ${help}`
 }
 
 function render(

@@ -13,7 +13,8 @@ const NODE = /^[A-Za-z0-9_-]{1,64}$/
  */
 export async function ensureFolder(dataDir: string): Promise<void> {
   try {
-    await makeFolder(dataDir)
+    // What is recorded is what was sent: nobody else on this machine may read it.
+    await makeFolder(dataDir, 0o700)
     if (!(await stat(dataDir)).isDirectory()) throw new Error('it is not a folder')
   } catch (error) {
     throw new UnderstudyError(

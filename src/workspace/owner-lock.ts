@@ -131,7 +131,7 @@ async function refuseIfHeld(
       help:
         address === null
           ? 'Wait until it ends, or choose another folder with --data DIR.'
-          : `Use the server at ${address}, or stop it first.`,
+          : `Stop the server at ${address} first.`,
       details: { pid, address, command },
     },
   )
@@ -203,7 +203,10 @@ async function removeBelow(dir: string, number: number): Promise<void> {
 async function lockNumbers(dir: string): Promise<readonly number[]> {
   const names = await readdir(dir).catch(error => {
     if (error.code === 'ENOENT') return []
-    throw error
+    throw new UnderstudyError('file-unreadable', `cannot look into ${dir}: ${error.message}`, {
+      help: 'Name a folder that this user may write, with --data DIR.',
+      cause: error,
+    })
   })
   return names.flatMap(name => /^owner-(\d{1,12})\.json$/.exec(name)?.[1] ?? []).map(Number)
 }

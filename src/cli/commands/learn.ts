@@ -1,5 +1,5 @@
 /** `understudy learn`: posts a learning job and shows what came of it. */
-import { writeFile } from 'node:fs/promises'
+import { open, writeFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { renderReportHtml } from '../../console/index.ts'
 import type { LearnReport } from '../../learn/index.ts'
@@ -93,6 +93,7 @@ export const learnCommand: Command = {
   async run(input, terminal) {
     const params = learnParams(input)
     const html = textOption(input, 'html')
+    if (html !== undefined) await checkWritable(html)
     const client = await connect({
       dataDir: dataFolder(input, terminal),
       env: terminal.env,
@@ -100,18 +101,33 @@ export const learnCommand: Command = {
     })
     try {
       const report = (await runJob(client, 'learn', params, terminal)) as LearnReport
-      if (html !== undefined) await writeFile(html, renderReportHtml(report))
       terminal.out(
         flagOption(input, 'json')
           ? `${JSON.stringify(report, null, 2)}\n`
           : renderReport(report, terminal),
       )
-      if (html !== undefined) terminal.err(`report written to ${html}\n`)
+      if (html !== undefined) {
+        await writeFile(html, renderReportHtml(report))
+        terminal.err(`report written to ${html}\n`)
+      }
     } finally {
       await client.close()
     }
     return 0
   },
+}
+
+/** Before an hour of learning, not after it. */
+async function checkWritable(path: string): Promise<void> {
+  try {
+    await (await open(path, 'a')).close()
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error)
+    throw usageError(
+      `--html ${path} cannot be written: ${why}.`,
+      'name a file in a folder that exists.',
+    )
+  }
 }
 
 function learnParams(input: CommandInput) {
@@ -139,10 +155,8 @@ function share<Name extends string>(
   option: string,
   name: Name,
 ): { readonly [Key in Name]?: number } {
-  const value = numberOption(input, option, { min: 0, max: 1 })
-  if (value === undefined) return {}
-  if (value > 0 && value < 1) return { [name]: value } as { [Key in Name]: number }
-  throw usageError(`--${option} is ${value}.`, 'use a share between 0 and 1, such as 0.05.')
+  const value = numberOption(input, option, { min: 0.001, max: 0.999 })
+  return value === undefined ? {} : ({ [name]: value } as { [Key in Name]: number })
 }
 
 function budget(text: string): number {

@@ -2,6 +2,7 @@
  * `understudy ledger verify | head | rebuild | erase`. The first two read files alone, also while a server runs; the
  * others need the data folder for themselves.
  */
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { loadConfig } from '../../config/index.ts'
 import { UnderstudyError } from '../../errors.ts'
@@ -62,12 +63,14 @@ export const ledgerRebuildCommand: Command = {
       await workspace.rebuild()
       const traceCount = await workspace.store.traceCount()
       const { unprojectedCount } = workspace.health()
+      const { ok } = await verifyLedger(join(workspace.dataDir, 'ledger'))
       terminal.out(
         input.options.json
           ? asJson({ traceCount, unprojectedCount })
           : `the database is rebuilt: ${traceCount} traces\n`,
       )
-      return 0
+      if (!ok) terminal.err('The ledger was altered: run `understudy ledger verify`.\n')
+      return ok ? 0 : 1
     }),
 }
 
@@ -97,8 +100,14 @@ export const ledgerCommands: readonly Command[] = [
 async function verify(input: CommandInput, terminal: Terminal): Promise<VerifyReport> {
   const { key, head } = input.options
   const progress = createProgress(terminal)
+  const dir = join(dataFolder(input, terminal), 'ledger')
+  if (!existsSync(dir)) {
+    throw new UnderstudyError('file-unreadable', `there is no ledger in ${dir}`, {
+      help: 'name the data folder with --data DIR.',
+    })
+  }
   try {
-    return await verifyLedger(join(dataFolder(input, terminal), 'ledger'), {
+    return await verifyLedger(dir, {
       heads: askedHeads(head),
       ...(typeof key === 'string' && { publicKey: key }),
       signal: terminal.signal,
