@@ -64,3 +64,15 @@ export function readDataset(name, dataFolder) {
   const { folder, read } = DATASETS[name]
   return read(join(dataFolder, folder)).filter(row => row.text?.trim() && row.label)
 }
+
+/** Texts and class numbers of a set. */
+export function readNumbered(name, dataFolder) {
+  const rows = readDataset(name, dataFolder)
+  const classes = [...new Set(rows.map(row => row.label))].sort()
+  const numberOf = new Map(classes.map((label, i) => [label, i]))
+  return {
+    texts: rows.map(row => row.text),
+    labels: Int32Array.from(rows, row => numberOf.get(row.label)),
+    classes,
+  }
+}

@@ -15,7 +15,7 @@ import { openHeadFitter } from '../../dist/train/fit-head.js'
 import { foldsByGroup } from '../../dist/train/folds.js'
 import { fitClassifier } from '../../dist/train/index.js'
 import { createRng, normaliseText, quantile } from '../../dist/util/index.js'
-import { loadSet } from './data.mjs'
+import { readNumbered } from '../datasets.mjs'
 
 const { values: args } = parseArgs({
   options: {
@@ -185,7 +185,7 @@ const encoder = args.reflex
   ? null
   : await createEncoder({ name: 'all-minilm-l6-v2', source: args.model, runtime })
 for (const set of args.sets.split(',')) {
-  const data = loadSet(set, args.data)
+  const data = readNumbered(set, args.data)
   const warm =
     encoder === null || args.cache === undefined
       ? encoder
