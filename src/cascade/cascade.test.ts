@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
+import type { DeclaredTask } from '../config/index.ts'
 import { UnderstudyError } from '../errors.ts'
 import type { SpecialistAnswer } from '../models/index.ts'
-import { candidateTasks, type TaskBinding } from '../tasks/index.ts'
+import { candidateTasks } from '../tasks/index.ts'
 import { fixedClock } from '../util/index.ts'
 import { type ChatRequest, parseChatRequest } from '../wire/index.ts'
 import { createCascade, type LiveTask } from './cascade.ts'
@@ -34,6 +35,7 @@ function liveTask(answer: () => Promise<SpecialistAnswer<unknown>>, id: string):
     outputKey: String,
     certificate: 'cert_1',
     threshold: 0.8,
+    certifiedLeads: ['lead-large-2026'],
     usage: { promptBase: 10, promptPerCharacter: 0, completionByOutput: {}, completionDefault: 2 },
     reportedModel: 'lead-large-2026',
   }
@@ -41,7 +43,7 @@ function liveTask(answer: () => Promise<SpecialistAnswer<unknown>>, id: string):
 
 function cascadeWith(
   answer: () => Promise<SpecialistAnswer<unknown>>,
-  { app = null, bindings = [] }: { app?: string | null; bindings?: TaskBinding[] } = {},
+  { app = null, bindings = [] }: { app?: string | null; bindings?: DeclaredTask[] } = {},
 ) {
   const cascade = createCascade({ configHash: 'config', bindings, clock: fixedClock() })
   const id = candidateTasks(request(), { app, declared: null }, bindings)[0]?.id ?? ''

@@ -1,14 +1,9 @@
 /** Routes one parsed request: finds its task, asks the live specialist, decides. Knows no HTTP and no store. */
+import type { DeclaredTask } from '../config/index.ts'
 import { isUnderstudyError } from '../errors.ts'
 import type { Decision, TierScore } from '../ledger/index.ts'
 import type { Specialist, SpecialistAnswer } from '../models/index.ts'
-import {
-  candidateTasks,
-  dress,
-  slotOf,
-  type TaskBinding,
-  type TaskIdentity,
-} from '../tasks/index.ts'
+import { candidateTasks, dress, slotOf, type TaskIdentity } from '../tasks/index.ts'
 import type { Clock } from '../util/index.ts'
 import { type Answer, type ChatRequest, limitBrokenBy, type Usage } from '../wire/index.ts'
 import { decide, type Mode, type Reason } from './decide.ts'
@@ -24,6 +19,8 @@ export interface LiveTask {
   readonly outputKey: (output: unknown) => string
   readonly certificate: string | null
   readonly threshold: number | null
+  /** Names under which the lead answered the examples of the certificate; empty where people labelled them. */
+  readonly certifiedLeads: readonly string[]
   readonly usage: UsageModel
   /** Model name that the lead reports in its answers; null where there was no lead (declared labels): the caller's. */
   readonly reportedModel: string | null
@@ -66,7 +63,7 @@ export function createCascade({
   clock,
 }: {
   configHash: string
-  bindings: readonly TaskBinding[]
+  bindings: readonly DeclaredTask[]
   clock: Clock
 }): Cascade {
   let liveTasks: ReadonlyMap<string, LiveTask> = new Map()

@@ -6,12 +6,14 @@ import { decodeUtf8, readBody } from './body.ts'
 import type { GatewayContext } from './context.ts'
 import { jobEventsResponse } from './job-events.ts'
 import type { Jobs } from './jobs.ts'
+import type { LeadWatch } from './lead-watch.ts'
 import type { Recorder } from './recorder.ts'
 import type { Tally } from './tally.ts'
 
 export interface ApiParts extends GatewayContext {
   readonly recorder: Recorder
   readonly tally: Tally
+  readonly leadWatch: LeadWatch
   readonly jobRegistry: Jobs
   /** Milliseconds since the Unix epoch. */
   readonly startedMs: number
@@ -64,7 +66,7 @@ function found<T>(value: T | null, what: string, id: string): T {
 }
 
 function statusOf(parts: ApiParts): object {
-  const { workspace, cascade, lead, recorder, tally, startedMs, configHash } = parts
+  const { workspace, cascade, lead, leadWatch, recorder, tally, startedMs, configHash } = parts
   return {
     node: workspace.node,
     startedTime: new Date(startedMs).toISOString(),
@@ -81,6 +83,8 @@ function statusOf(parts: ApiParts): object {
       specialist: task.specialist.hash,
       certificate: task.certificate,
       threshold: task.threshold,
+      /** The lead's name where it is another than the certificate was measured against. */
+      leadChangedTo: leadWatch.changedTo(task.id),
     })),
   }
 }

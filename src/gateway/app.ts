@@ -7,6 +7,7 @@ import { authenticate, checkBrowserOrigin, checkOperator } from './callers.ts'
 import { answerChat, type Incoming } from './chat.ts'
 import type { GatewayContext } from './context.ts'
 import { createJobs } from './jobs.ts'
+import { createLeadWatch } from './lead-watch.ts'
 import { type Listening, type ListenOptions, listen } from './listen.ts'
 import { ownModels, passThrough } from './pass-through.ts'
 import { createRecorder } from './recorder.ts'
@@ -36,7 +37,8 @@ export function createGateway(context: GatewayContext): Gateway {
   const { clock, keys, log, workspace } = context
   const recorder = createRecorder(workspace, log)
   const jobRegistry = createJobs(context.jobs, clock)
-  const parts = { ...context, recorder, tally: createTally() }
+  const leadWatch = createLeadWatch(context.cascade, log)
+  const parts = { ...context, recorder, tally: createTally(), leadWatch }
   const startedMs = clock.now()
 
   const incoming = (request: Request): Incoming => {

@@ -13,12 +13,14 @@ import {
   parseJson,
   renderChunks,
   renderCompletion,
+  reportedModel,
   SSE_DONE,
 } from '../wire/index.ts'
 import { createBoundedCopy, decodeUtf8, readBody } from './body.ts'
 import type { GatewayContext, GatewayKey } from './context.ts'
 import { type HeaderMap, type Intent, readIntent, servedHeaders } from './intent.ts'
 import { callLead, noLead, targetOf } from './lead-call.ts'
+import type { LeadWatch } from './lead-watch.ts'
 import { readRecordedAnswer } from './recorded-answer.ts'
 import type { Exchange, Recorder } from './recorder.ts'
 import { headersFromLead, isEventStream, relayWithCopy, streamResponse } from './relay.ts'
@@ -27,6 +29,7 @@ import type { Tally } from './tally.ts'
 export interface ChatParts extends GatewayContext {
   readonly recorder: Recorder
   readonly tally: Tally
+  readonly leadWatch: LeadWatch
 }
 
 export interface Incoming {
@@ -170,6 +173,7 @@ async function answerByLead(parts: ChatParts, turn: Turn, decision: Decision): P
       encoding: headers['content-encoding'],
       maxBytes: limits.maxCopyBytes,
     })
+    parts.leadWatch.note(decision.task, reportedModel(answer.response))
     return parts.recorder.record({
       ...exchangeOf(parts, turn, decision),
       response: answer.response,

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { LiveTask } from '../cascade/index.ts'
 import { isUnderstudyError, UnderstudyError } from '../errors.ts'
+import type { Certificate } from '../evals/index.ts'
 import {
   computedBy,
   loadClosedSetSpecialist,
@@ -64,7 +65,7 @@ export function createSpecialistLoader(log: (text: string) => void): SpecialistL
       throw new UnderstudyError('not-found', `specialist ${row.specialist} is not in the ledger`)
     }
     const stored = record.manifest as StoredSpecialist
-    await checkCertificate(row, record.tier, workspace)
+    const certificate = await checkCertificate(row, record.tier, workspace)
     const { schema } = stored
     const specialist =
       open.get(record.hash) ??
@@ -89,6 +90,7 @@ export function createSpecialistLoader(log: (text: string) => void): SpecialistL
       outputKey: String,
       certificate: row.certificate,
       threshold: row.threshold,
+      certifiedLeads: certificate.reference === 'people' ? [] : certificate.leadReported,
       usage: stored.usage,
       reportedModel: stored.reportedModel,
     }
@@ -146,7 +148,7 @@ async function checkCertificate(
   { certificate: id }: LiveRow,
   tier: string,
   { store }: OwnedWorkspace,
-): Promise<void> {
+): Promise<Certificate> {
   const found = id === null ? null : await store.certificate(id)
   if (found === null) {
     throw new UnderstudyError('model-unavailable', 'its certificate is not in the ledger', {
@@ -155,7 +157,9 @@ async function checkCertificate(
   }
   const { certificate } = found.outcome as StoredOutcome
   const here = computedBy(tier)
-  if (certificate.runtime === here.runtime && certificate.kernelFamily === here.kernelFamily) return
+  if (certificate.runtime === here.runtime && certificate.kernelFamily === here.kernelFamily) {
+    return certificate
+  }
   throw new UnderstudyError(
     'model-unavailable',
     `its certificate is void here: it holds for ${certificate.runtime} on ${certificate.kernelFamily}, this is ${here.runtime} on ${here.kernelFamily}`,

@@ -15,7 +15,6 @@ export {
   inputHash,
   keyedTask,
   slotOf,
-  type TaskBinding,
   type TaskIdentity,
   type TaskKey,
 } from './key.ts'

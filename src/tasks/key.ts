@@ -2,6 +2,7 @@
  * Which task a request belongs to, by hard keys: app, model, exact system prompt, answer form, sequence of roles. The one
  * user message is the slot. Templated traffic, where the template hides inside the user message, will hook in at `slotOf`.
  */
+import type { DeclaredTask } from '../config/index.ts'
 import { sha256 } from '../platform/index.ts'
 import { canonicalJson, clip, normaliseText } from '../util/index.ts'
 import type { ChatRequest } from '../wire/index.ts'
@@ -23,16 +24,6 @@ export type TaskKey =
       readonly form: string
       readonly roles: readonly string[]
     }
-
-/** A declared task and the requests that the configuration binds to it; an absent field matches anything. */
-export interface TaskBinding {
-  readonly name: string
-  readonly match: {
-    readonly app?: string
-    readonly model?: string
-    readonly system?: string
-  } | null
-}
 
 /** The varying part of a request: what a specialist sees. Null where the request is not of a shape that can be learned. */
 export function slotOf(request: ChatRequest): string | null {
@@ -74,7 +65,7 @@ export function keyedTask(request: ChatRequest, app: string | null): TaskIdentit
 export function candidateTasks(
   request: ChatRequest,
   { app, declared }: { app: string | null; declared: string | null },
-  bindings: readonly TaskBinding[],
+  bindings: readonly DeclaredTask[],
 ): readonly TaskIdentity[] {
   const bound = bindings.filter(({ match }) => match !== null && matches(match, request, app))
   const names = declared === null ? bound.map(({ name }) => name) : [declared]
@@ -83,7 +74,7 @@ export function candidateTasks(
 }
 
 function matches(
-  match: NonNullable<TaskBinding['match']>,
+  match: NonNullable<DeclaredTask['match']>,
   request: ChatRequest,
   app: string | null,
 ): boolean {

@@ -108,6 +108,7 @@ export function scriptedTask({
     certificate: 'cert_1',
     threshold,
     usage: { promptBase: 5, promptPerCharacter: 0, completionByOutput: {}, completionDefault: 2 },
+    certifiedLeads: [],
     reportedModel: 'gpt-4o-mini-2024-07-18',
   }
 }
