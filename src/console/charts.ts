@@ -1,5 +1,5 @@
 /** The report's two charts as inline SVG. Knows points and labels, nothing of tasks. */
-import type { CertificationOutcome } from '../evals/index.ts'
+import type { CertificationOutcome, Claim } from '../evals/index.ts'
 import type { TaskCharts } from '../learn/index.ts'
 import { percent, whole } from './format.ts'
 import { type Html, html } from './html.ts'
@@ -85,12 +85,17 @@ export function riskCoverageChart(
         `${i === 0 ? 'M' : 'L'}${x.at(point.coverage)} ${y.at(Math.min(top, point.risk))}`,
     )
     .join('')
-  const marks = claims.map(claim => {
+  // Targets certified at one threshold share a mark, so that their labels do not lie on each other.
+  const thresholds = [...new Set(claims.map(claim => claim.threshold))]
+  const marks = thresholds.map(threshold => {
+    const shared = claims.filter(claim => claim.threshold === threshold)
+    const [claim] = shared as [Claim, ...Claim[]]
     const cx = x.at(claim.coverage)
     const seen = y.at(claim.lossSum / claim.servedCount)
-    const bound = y.at(claim.riskUpperBound)
+    const bound = y.at(Math.max(...shared.map(each => each.riskUpperBound)))
+    const label = shared.map(each => `≤ ${percent(each.targetRisk)}`).join(', ')
     return html`<line class="bound" x1="${cx}" x2="${cx}" y1="${seen}" y2="${bound}"/><line class="bound" x1="${cx - 4}" x2="${cx + 4}" y1="${bound}" y2="${bound}"/>
-<circle class="point" cx="${cx}" cy="${seen}" r="4"/><text class="label" x="${cx - 7}" y="${bound - 5}" text-anchor="${cx > WIDTH - 60 ? 'end' : 'middle'}">≤ ${percent(claim.targetRisk)}</text>`
+<circle class="point" cx="${cx}" cy="${seen}" r="4"/><text class="label" x="${cx - 7}" y="${bound - 5}" text-anchor="${cx > WIDTH - 60 ? 'end' : 'middle'}">${label}</text>`
   })
   const spoken =
     claims.length === 0
