@@ -3,7 +3,7 @@ import type { DeclaredTask } from '../config/index.ts'
 import { isUnderstudyError } from '../errors.ts'
 import type { Decision, TierScore } from '../ledger/index.ts'
 import type { Specialist, SpecialistAnswer } from '../models/index.ts'
-import { candidateTasks, dress, slotOf, type TaskIdentity } from '../tasks/index.ts'
+import { candidateTasks, dress, slotOf, type TaskReference } from '../tasks/index.ts'
 import type { Clock } from '../util/index.ts'
 import { type Answer, type ChatRequest, limitBrokenBy, type Usage } from '../wire/index.ts'
 import { decide, type Mode, type Reason } from './decide.ts'
@@ -53,7 +53,7 @@ export interface Cascade {
 }
 
 interface Match {
-  readonly identity: TaskIdentity
+  readonly identity: TaskReference
   readonly task: LiveTask
 }
 
@@ -68,9 +68,9 @@ export function createCascade({
 }): Cascade {
   let liveTasks: ReadonlyMap<string, LiveTask> = new Map()
 
-  const outline = (task: TaskIdentity | null, mode: Mode) => ({
+  const outline = (task: TaskReference | null, mode: Mode) => ({
     task: task?.id ?? null,
-    declaredTask: task?.isDeclared ? task.name : null,
+    declaredTask: task?.declaredName ?? null,
     mode,
     configHash,
     draws: [],
@@ -80,7 +80,7 @@ export function createCascade({
   })
 
   function toLead(
-    task: TaskIdentity | null,
+    task: TaskReference | null,
     mode: Mode,
     reason: Reason,
     reasonDetail: string | null = null,
@@ -156,7 +156,7 @@ export function createCascade({
   const misfit = (brokenLimit: string | null): Reason =>
     brokenLimit === null ? 'shape-mismatch' : 'limit-broken'
 
-  function firstLive(identities: readonly TaskIdentity[]): Match | null {
+  function firstLive(identities: readonly TaskReference[]): Match | null {
     for (const identity of identities) {
       const task = liveTasks.get(identity.id)
       if (task !== undefined) return { identity, task }

@@ -2,7 +2,7 @@
 import { isUnderstudyError } from '../errors.ts'
 import type { Decision, RecordPosition, TracePayload } from '../ledger/index.ts'
 import { sha256 } from '../platform/index.ts'
-import { canonicalJson } from '../util/index.ts'
+
 import type { GatewayWorkspace } from './context.ts'
 
 /** What the gateway knows of one exchange when it ends. */
@@ -80,7 +80,8 @@ function traceOf({ startedMs, request, response, ...rest }: Exchange): TracePayl
   return {
     ...rest,
     identity: rest.id,
-    contentHash: sha256(canonicalJson({ request, response })),
+    // Decision ids never return with other content, so the order of keys does not matter here.
+    contentHash: sha256(JSON.stringify([request, response])),
     source: 'gateway',
     time: new Date(startedMs).toISOString(),
     endpoint: '/v1/chat/completions',

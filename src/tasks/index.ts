@@ -17,6 +17,7 @@ export {
   slotOf,
   type TaskIdentity,
   type TaskKey,
+  type TaskReference,
 } from './key.ts'
 export type { OutputKind } from './output-kind.ts'
 export { CERTIFICATION_SHARE, type Split, type SplitOptions, splitInputs } from './split.ts'

@@ -4,7 +4,7 @@
  */
 import type { DeclaredTask } from '../config/index.ts'
 import { sha256 } from '../platform/index.ts'
-import { canonicalJson, clip, normaliseText } from '../util/index.ts'
+import { clip, normaliseText } from '../util/index.ts'
 import type { ChatRequest } from '../wire/index.ts'
 
 /** A task as the traffic defines it. */
@@ -47,30 +47,44 @@ export function declaredTask(name: string): TaskIdentity {
 /** The task that a request's own features define, null where its shape cannot be learned. */
 export function keyedTask(request: ChatRequest, app: string | null): TaskIdentity | null {
   if (slotOf(request) === null) return null
-  const key = {
+  const key = keyOf(request, app)
+  const id = taskId(key)
+  return { id, name: nameOf(request, app, id), isDeclared: false, key }
+}
+
+function keyOf(request: ChatRequest, app: string | null): TaskKey {
+  return {
     app,
     model: request.model,
     systemText: request.systemText,
     form: request.formKey,
     roles: request.roles,
   }
-  const id = taskId(key)
-  return { id, name: nameOf(request, app, id), isDeclared: false, key }
+}
+
+/** A task as routing needs it. */
+export interface TaskReference {
+  readonly id: string
+  /** Null for a task that the traffic defines. */
+  readonly declaredName: string | null
 }
 
 /**
  * The tasks that may answer a request, the most specific first: named by header, bound by configuration, keyed with the
- * request's app, keyed without app (a log line without app matches any app).
+ * request's app, keyed without app (a log line without app matches any app). On the path of every request.
  */
 export function candidateTasks(
   request: ChatRequest,
   { app, declared }: { app: string | null; declared: string | null },
   bindings: readonly DeclaredTask[],
-): readonly TaskIdentity[] {
+): readonly TaskReference[] {
   const bound = bindings.filter(({ match }) => match !== null && matches(match, request, app))
   const names = declared === null ? bound.map(({ name }) => name) : [declared]
-  const keyed = [...new Set([app, null])].map(value => keyedTask(request, value))
-  return [...names.map(declaredTask), ...keyed.filter(task => task !== null)]
+  const apps = slotOf(request) === null ? [] : [...new Set([app, null])]
+  return [
+    ...names.map(name => ({ id: taskId({ declared: name }), declaredName: name })),
+    ...apps.map(value => ({ id: taskId(keyOf(request, value)), declaredName: null })),
+  ]
 }
 
 function matches(
@@ -86,7 +100,8 @@ function matches(
 }
 
 function taskId(key: TaskKey): string {
-  return `task_${sha256(canonicalJson(key)).slice(0, 24)}`
+  // Keys are built in one place each, so the order of their fields is always the same.
+  return `task_${sha256(JSON.stringify(key)).slice(0, 24)}`
 }
 
 /** A readable name from the first words of the system prompt; the id keeps it unique. */
