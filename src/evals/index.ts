@@ -14,6 +14,6 @@ export {
   trafficWeighted,
   type WeightedRequest,
 } from './metrics.ts'
-export { roundScore, SCORE_STEP, serves } from './serves.ts'
+export { roundScore, serves } from './serves.ts'
 export { COVERAGE_LEVELS, gridStarts, START_COUNT, thresholdGrid } from './threshold-grid.ts'
 export type * from './types.ts'

@@ -1,7 +1,6 @@
 /** The one rule that decides whether an answer is given: certification and serving both call it. Knows no models. */
 
-/** Scores and thresholds are compared in steps of this size, so that the last digits of a float decide nothing. */
-export const SCORE_STEP = 1e-4
+/** Scores and thresholds are compared in this many steps, so that the last digits of a float decide nothing. */
 const STEPS = 1e4
 
 /** A score or threshold on the grid of comparable values; NaN stays NaN. */

@@ -1,7 +1,7 @@
 /** The HTTP application: who is let in, which path goes where, and how errors look. Holds no logic of answering. */
 import { Hono } from 'hono'
 import { isUnderstudyError, UnderstudyError } from '../errors.ts'
-import { errorBody } from '../wire/index.ts'
+import { CHAT_PATH, errorBody } from '../wire/index.ts'
 import { createApi } from './api.ts'
 import { authenticate, checkBrowserOrigin, checkOperator } from './callers.ts'
 import { answerChat, type Incoming } from './chat.ts'
@@ -30,8 +30,6 @@ export interface Gateway {
 interface Door {
   readonly isLoopback: boolean
 }
-
-const CHAT_PATH = '/v1/chat/completions'
 
 export function createGateway(context: GatewayContext): Gateway {
   const { clock, keys, log, workspace } = context

@@ -3,6 +3,7 @@ import { isUnderstudyError } from '../errors.ts'
 import type { Decision, RecordPosition, TracePayload } from '../ledger/index.ts'
 import { sha256 } from '../platform/index.ts'
 
+import { CHAT_PATH } from '../wire/index.ts'
 import type { GatewayWorkspace } from './context.ts'
 
 /** What the gateway knows of one exchange when it ends. */
@@ -84,7 +85,7 @@ function traceOf({ startedMs, request, response, ...rest }: Exchange): TracePayl
     contentHash: sha256(JSON.stringify([request, response])),
     source: 'gateway',
     time: new Date(startedMs).toISOString(),
-    endpoint: '/v1/chat/completions',
+    endpoint: CHAT_PATH,
     request,
     response,
   }

@@ -4,6 +4,7 @@ import type { TracePayload } from '../ledger/index.ts'
 import { sha256 } from '../platform/index.ts'
 import { type Clock, canonicalJson, newId, systemClock } from '../util/index.ts'
 import {
+  CHAT_PATH,
   detectLogFormat,
   isObject,
   type LogEntry,
@@ -46,7 +47,6 @@ export interface ImportProgress {
   readonly unit: 'bytes'
 }
 
-const ENDPOINT = '/v1/chat/completions'
 const BATCH_LINES = 500
 /** Fat lines make smaller batches, so that memory stays flat. */
 const BATCH_BYTES = 8 * 2 ** 20
@@ -267,7 +267,7 @@ function payloadOf(entry: LogEntry, identity: string, options: ImportOptions): T
     source: 'import',
     time,
     app: entry.app ?? options.app ?? null,
-    endpoint: ENDPOINT,
+    endpoint: CHAT_PATH,
     request,
     response,
     status: entry.status,

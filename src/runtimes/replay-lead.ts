@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { UnderstudyError } from '../errors.ts'
 import {
+  CHAT_PATH,
   deliveryOf,
   errorBody,
   formatSse,
@@ -36,7 +37,7 @@ export async function openReplayLead({ file, speed = 1 }: ReplayLeadOptions): Pr
     async send(request: LeadRequest): Promise<LeadResponse> {
       const path = request.path.split('?', 1)[0]
       if (request.method === 'GET' && path === '/v1/models') return modelList(index.models)
-      if (request.method !== 'POST' || path !== '/v1/chat/completions') {
+      if (request.method !== 'POST' || path !== CHAT_PATH) {
         return refuse(`The recording has no answer to ${request.method} ${path}.`)
       }
       const body = tryJson(new TextDecoder().decode(request.body ?? new Uint8Array()))?.value

@@ -1,15 +1,13 @@
 /** What the projection should know of a trace: its model, tokens, task, and whether learning may use it. */
 import { isUnderstudyError } from '../errors.ts'
 import type { TracePayload } from '../ledger/index.ts'
-import { type ChatRequest, parseChatRequest, usageOf } from '../wire/index.ts'
+import { CHAT_PATH, type ChatRequest, parseChatRequest, usageOf } from '../wire/index.ts'
 import type { TraceDescription } from '../workspace/index.ts'
 import { declaredTask, inputHash, keyedTask, slotOf, type TaskIdentity } from './key.ts'
 
-export const CHAT_ENDPOINT = '/v1/chat/completions'
-
 /** Describes a trace; the same trace always gives the same description, so that the projection can be rebuilt. */
 export function describeTrace(trace: TracePayload): TraceDescription {
-  const request = trace.endpoint === CHAT_ENDPOINT ? parsed(trace.request) : null
+  const request = trace.endpoint === CHAT_PATH ? parsed(trace.request) : null
   const usage = usageOf(trace.response)
   const input = request === null ? null : slotOf(request)
   return {

@@ -7,7 +7,7 @@ export {
   closedSet,
 } from './closed-set.ts'
 export { dress } from './coat.ts'
-export { CHAT_ENDPOINT, describeTrace } from './describe.ts'
+export { describeTrace } from './describe.ts'
 export { linkNearDuplicates, SAME_GROUP_SIMILARITY } from './groups.ts'
 export {
   candidateTasks,

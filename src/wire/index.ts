@@ -37,6 +37,7 @@ export {
   parseLogLine,
 } from './logs/formats.ts'
 export { LABELLED_MODEL } from './logs/labelled.ts'
+export { CHAT_PATH } from './paths.ts'
 export {
   createSseParser,
   formatSse,

@@ -1,21 +1,12 @@
 /** `understudy import`: brings recorded traffic into the data folder, as a job. */
 import { resolve } from 'node:path'
-import type { FileReport, ImportReport } from '../../learn/index.ts'
+import type { FileReport, ImportParams, ImportReport } from '../../learn/index.ts'
 import { isLogFormat, LOG_FORMATS } from '../../wire/index.ts'
 import { textOption, usageError } from '../args.ts'
 import { connect, runJob } from '../client.ts'
 import type { Command, CommandInput } from '../command.ts'
 import { configOption, dataFolder, dataOption, jsonOption } from '../options.ts'
 import { renderTable } from '../table.ts'
-
-/** Parameters of the job kind `import`. */
-export interface ImportParams {
-  /** Absolute paths. */
-  readonly files: readonly string[]
-  readonly format: string | null
-  readonly task: string | null
-  readonly app: string | null
-}
 
 const formatNames = Object.keys(LOG_FORMATS).join(', ')
 
@@ -74,7 +65,8 @@ export const importCommand: Command = {
   },
 }
 
-function importParams(input: CommandInput): ImportParams {
+/** What to import, from the options that `import` and `learn` share. @throws usage-invalid */
+export function importParams(input: CommandInput): ImportParams {
   const format = textOption(input, 'format') ?? null
   if (format !== null && !isLogFormat(format)) {
     throw usageError(`There is no format '${format}'.`, `use one of ${formatNames}.`)

@@ -1,6 +1,5 @@
 /** `understudy learn`: posts a learning job and shows what came of it. */
 import { open, writeFile } from 'node:fs/promises'
-import { resolve } from 'node:path'
 import { renderReportHtml } from '../../console/index.ts'
 import type { LearnReport } from '../../learn/index.ts'
 import { flagOption, numberOption, parseDuration, textOption, usageError } from '../args.ts'
@@ -8,6 +7,7 @@ import { connect, runJob } from '../client.ts'
 import type { Command, CommandInput } from '../command.ts'
 import { configOption, dataFolder, dataOption, jsonOption } from '../options.ts'
 import { renderReport } from '../report-table.ts'
+import { importParams } from './import.ts'
 
 export const learnCommand: Command = {
   name: 'learn',
@@ -136,10 +136,7 @@ function learnParams(input: CommandInput) {
     throw usageError(`--promise is "${promise}".`, 'use selective or marginal.')
   }
   return {
-    files: input.positionals.map(file => resolve(file)),
-    format: textOption(input, 'format') ?? null,
-    task: textOption(input, 'task') ?? null,
-    app: textOption(input, 'app') ?? null,
+    ...importParams(input),
     ...share(input, 'target-risk', 'targetRisk'),
     ...share(input, 'confidence-level', 'confidenceLevel'),
     promise,

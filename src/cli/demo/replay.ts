@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { LabelledLine } from '../../demo/index.ts'
 import { systemClock } from '../../util/index.ts'
-import { isObject, tryJson } from '../../wire/index.ts'
+import { CHAT_PATH, isObject, tryJson } from '../../wire/index.ts'
 import type { Client } from '../client.ts'
 
 /** What came back for one request of the day. */
@@ -62,7 +62,7 @@ export async function replayDay(
 
 async function send(source: LabelledLine, client: Client): Promise<Reply> {
   const startMs = systemClock.monotonic()
-  const response = await client.request('/v1/chat/completions', {
+  const response = await client.request(CHAT_PATH, {
     method: 'POST',
     headers: { 'content-type': 'application/json', 'x-understudy-app': source.line.app },
     body: JSON.stringify(source.line.request),

@@ -1,5 +1,6 @@
 /** What OpenAI hands out: stored completions, and the two files of a batch. Fields: docs/decisions/2026-11-23-log-formats.md. */
 import { isObject } from '../json.ts'
+import { CHAT_PATH } from '../paths.ts'
 import {
   chatEntry,
   isoTime,
@@ -32,7 +33,6 @@ const COMPLETION_FIELDS = [
   'service_tier',
   'system_fingerprint',
 ]
-const CHAT_URL = '/v1/chat/completions'
 
 export function matchesStored(line: JsonObject): boolean {
   return line.object === 'chat.completion' && Array.isArray(line.choices)
@@ -81,7 +81,7 @@ export function parseBatch(line: JsonObject): ParsedLine {
 }
 
 function parseBatchInput(customId: string, { url, body }: JsonObject): ParsedLine {
-  if (url !== CHAT_URL) return rejected(`the request goes to ${String(url)}, not to ${CHAT_URL}`)
+  if (url !== CHAT_PATH) return rejected(`the request goes to ${String(url)}, not to ${CHAT_PATH}`)
   if (!isObject(body)) return rejected('body is missing or no object')
   const flaw = requestFlaw(body)
   return flaw === null ? { kind: 'batch-request', customId, request: body } : rejected(flaw)
