@@ -38,8 +38,22 @@ export {
   removeModel,
 } from './download.ts'
 export { createEncoder, type EncoderHandle, type EncoderOptions } from './encoder.ts'
+export { padBatch } from './encoder-batches.ts'
 export { type EncoderConfig, parseEncoderConfig } from './encoder-config.ts'
 export { type EncoderFiles, readEncoderFiles } from './encoder-files.ts'
+export {
+  ENCODER_IDS,
+  ENCODER_MASK,
+  embedTokens,
+  poolTokens,
+  runLayers,
+} from './encoder-graph.ts'
+export {
+  type EncoderModules,
+  frozenModules,
+  type Layer,
+  type LayerModules,
+} from './encoder-modules.ts'
 export { LAYER_LINEARS, type LayerLinear, layerPath, linearSizes } from './encoder-names.ts'
 export { headOpinion, type Neighbour } from './encoder-part.ts'
 export {
