@@ -19,6 +19,8 @@ export interface GradOptions {
  */
 export function grad(loss: Value, wrt: readonly Value[], { keep = [] }: GradOptions = {}): Value[] {
   if (loss.shape.length !== 0) throw wrong(`a gradient needs a scalar, not ${describe(loss)}`)
+  const whole = wrt.find(value => !value.dtype.startsWith('float'))
+  if (whole !== undefined) throw wrong(`${nameOf(whole)} is not floating-point`)
   const nodes = nodesInOrder(loss)
   const targets = new Set(wrt.map(keyOf))
   const isOnPath = dependsOn(nodes, targets)

@@ -3,9 +3,10 @@
  * Walther 2008, ch. 3). Knows single nodes, never a whole graph. Closed forms throughout, no materialised transposes of matrices.
  */
 import { type Attributes, type Dim, int64, scalar, type Value } from './graph.ts'
+import { integers } from './operator-rules.ts'
 import type { OperatorName } from './operators.ts'
 import * as ops from './ops.ts'
-import { normaliseAxes, same } from './shapes.ts'
+import { knownIntegers, normaliseAxes, same } from './shapes.ts'
 
 export interface VjpContext {
   readonly inputs: readonly (Value | undefined)[]
@@ -57,9 +58,8 @@ function kept(g: Value, x: Value, inputs: readonly (Value | undefined)[], attrib
 }
 
 function reducedAxes(inputs: readonly (Value | undefined)[], rank: number): number[] {
-  const axes = inputs[1]
-  if (axes?.kind !== 'constant') return [...Array(rank).keys()]
-  return normaliseAxes(Array.from(axes.data as BigInt64Array, Number), rank)
+  const axes = inputs[1] === undefined ? [] : integers(knownIntegers(inputs[1]))
+  return axes.length === 0 ? [...Array(rank).keys()] : normaliseAxes(axes, rank)
 }
 
 /** A reduction of x over axes; `rule` gets the gradient and the result broadcastable. */
@@ -174,7 +174,7 @@ function geluTanhSlope(x: Value): Value {
 
 /** σ(αx)·(1 + αx·(1 − σ(αx))). */
 const quickGelu = unary(({ g, x, attributes }) => {
-  const z = Mul(x, scalar((attributes.alpha as number | undefined) ?? 1))
+  const z = Mul(x, scalar((attributes.alpha as number | undefined) ?? 1.702))
   const s = Sigmoid(z)
   return Mul(g, Mul(s, Add(scalar(1), Mul(z, Sub(scalar(1), s)))))
 })
@@ -182,59 +182,53 @@ const quickGelu = unary(({ g, x, attributes }) => {
 /** Zeros of the shape of `like`. */
 const zerosLike = (like: Value) => ops.Expand(scalar(0), Shape(like))
 
-/** Rows of equal index are summed; other axes are brought to the front and back. */
-const gather: VjpRule = each(({ g, attributes }, x, indices) => {
-  const [table, at] = [x as Value, indices as Value]
-  const [axis] = normaliseAxes([(attributes.axis as number) ?? 0], table.shape.length) as [number]
-  return [
-    () => {
-      const rank = table.shape.length
-      const rows = [...Array(rank).keys()]
-      const front = [axis, ...rows.filter(one => one !== axis)]
-      const back = rows.map(one => front.indexOf(one))
-      const spread = at.shape.length
-      const gAxes = [...Array(rank - 1 + spread).keys()]
-      const gFront = [
-        ...gAxes.slice(axis, axis + spread),
-        ...gAxes.slice(0, axis),
-        ...gAxes.slice(axis + spread),
-      ]
-      const turn = (value: Value, perm: readonly number[]) =>
-        axis === 0 ? value : ops.Transpose(value, perm)
-      const updates = turn(g, gFront)
-      const summed = ops.ScatterND(
-        zerosLike(turn(table, front)),
-        ops.Unsqueeze(at, [spread]),
-        updates,
-      )
-      return turn(summed, back)
-    },
-  ]
+const gather: VjpRule = each(({ g, attributes }, x, at) => {
+  const [axis] = normaliseAxes([(attributes.axis as number) ?? 0], (x as Value).shape.length)
+  return [() => scatterBack(g, { x: x as Value, at: at as Value, axis: axis as number })]
 })
 
-const slice: VjpRule = each(({ g, inputs }, x) => [
+/** What was read at `at` along an axis, added where it was read: other axes are brought behind it and back. */
+function scatterBack(
+  g: Value,
+  { x, at, axis }: { readonly x: Value; readonly at: Value; readonly axis: number },
+): Value {
+  const spread = at.shape.length
+  const moved = (count: number, rank: number) => [
+    ...range(axis, axis + count),
+    ...range(0, axis),
+    ...range(axis + count, rank),
+  ]
+  const turn = (value: Value, perm: readonly number[]) =>
+    axis === 0 ? value : ops.Transpose(value, perm)
+  const front = moved(1, x.shape.length)
+  const updates = turn(g, moved(spread, g.shape.length))
+  const summed = ops.ScatterND(zerosLike(turn(x, front)), ops.Unsqueeze(at, [spread]), updates)
+  return turn(summed, inversePerm(front))
+}
+
+const range = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => from + i)
+
+const inversePerm = (perm: readonly number[]) => perm.map((_, axis) => perm.indexOf(axis))
+
+const slice: VjpRule = each(({ g, inputs: [, starts, ends, axes, steps] }, x) => [
   () => {
     const { shape } = x as Value
-    const numbers = (i: number, otherwise: readonly number[]) => {
-      const value = inputs[i]
-      return value?.kind === 'constant'
-        ? Array.from(value.data as BigInt64Array, Number)
-        : otherwise
-    }
-    const starts = numbers(1, [])
-    const axes = normaliseAxes(numbers(3, [...starts.keys()]), shape.length)
-    if (numbers(4, []).some(step => step !== 1)) throw new Error('a slice with steps')
+    const from = knownIntegers(starts as Value)
+    const along = axes ? integers(knownIntegers(axes)) : [...from.keys()]
+    if (steps && knownIntegers(steps).some(step => step !== 1)) throw new Error('a slice in steps')
     const [before, after] = [shape.map(() => 0), shape.map(() => 0)]
-    axes.forEach((axis, i) => {
-      const [size, rest] = [shape[axis], g.shape[axis]]
-      if (size === rest) return
-      if (typeof size !== 'number' || typeof rest !== 'number') {
-        throw new Error('a slice to a size known only at run time; use Gather')
+    for (const [i, axis] of normaliseAxes(along, shape.length).entries()) {
+      const [size, rest, start] = [shape[axis], g.shape[axis], from[i] as number]
+      if (size === rest) continue
+      if (typeof size !== 'number') throw new Error(`a part of ${size}, whose size is not known`)
+      if (typeof rest !== 'number') {
+        if (along.length > 1) throw new Error('a slice of several axes, to a size not known')
+        const rows = ops.Slice(int64(...range(0, size)), { axis: 0, start, end: ends as Value })
+        return scatterBack(g, { x: x as Value, at: rows, axis })
       }
-      const start = starts[i] as number
       before[axis] = Math.min(size, Math.max(0, start < 0 ? start + size : start))
       after[axis] = size - rest - (before[axis] as number)
-    })
+    }
     return ops.Pad(g, [...before, ...after])
   },
 ])
@@ -259,16 +253,23 @@ const rotary: VjpRule = ({ inputs, attributes, g, needs }) => {
   ]
 }
 
-const pad: VjpRule = each(({ g, inputs }, x) => [
-  () => {
-    const amounts = Array.from((inputs[1] as { data: BigInt64Array }).data, Number)
-    return (x as Value).shape.reduce<Value>((inner, size, axis) => {
-      const start = amounts[axis] as number
-      if (inner.shape[axis] === size) return inner
-      return ops.Slice(inner, { axis, start, end: start + (size as number) })
-    }, g)
-  },
+/** What was put around is cut, what was cut is zero. */
+const pad: VjpRule = each(({ g, inputs: [, pads] }) => [
+  () =>
+    ops.Pad(
+      g,
+      integers(knownIntegers(pads as Value)).map(amount => -amount),
+    ),
 ])
+
+/** The rule of an addition: what `Scatter…` replaces or multiplies has another. */
+function added(rule: VjpRule): VjpRule {
+  return context => {
+    const { reduction = 'none' } = context.attributes
+    if (reduction !== 'add') throw new Error(`the reduction ${reduction}`)
+    return rule(context)
+  }
+}
 
 /**
  * One row per operator, null where nothing is to be differentiated: results are integers or conditions. The third way in
@@ -333,7 +334,8 @@ export const VJP = {
       return Mul(isLargest, Div(keep(g), ReduceSum(isLargest, axes)))
     },
   ]),
-  ReduceL2: reduction((g, x, y) => Mul(x, Div(g, y))),
+  // At the origin there is no slope: zero, as PyTorch has it, and not 0 / 0.
+  ReduceL2: reduction((g, x, y) => Mul(x, Div(g, ops.Max(y, scalar(1e-30))))),
   ReduceSumSquare: reduction((g, x) => Mul(Mul(scalar(2), x), g)),
   ArgMax: null,
   TopK: each(({ g, outputs: [, indices], attributes }, x) => [
@@ -368,10 +370,7 @@ export const VJP = {
   Expand: unary(({ g }) => g),
   Transpose: unary(({ g, attributes }) => {
     const perm = attributes.perm as readonly number[]
-    return ops.Transpose(
-      g,
-      perm.map((_, axis) => normaliseAxes(perm, perm.length).indexOf(axis)),
-    )
+    return ops.Transpose(g, inversePerm(normaliseAxes(perm, perm.length)))
   }),
   Unsqueeze: unary(({ g, x }) => Reshape(g, Shape(x))),
   Squeeze: unary(({ g, x }) => Reshape(g, Shape(x))),
@@ -381,22 +380,31 @@ export const VJP = {
   Gather: gather,
   GatherElements: each(({ g, attributes }, x, indices) => [
     () =>
-      ops.ScatterElements(zerosLike(x as Value), indices as Value, g, attributes.axis as number),
+      ops.ScatterElements(
+        zerosLike(x as Value),
+        indices as Value,
+        g,
+        (attributes.axis as number | undefined) ?? 0,
+      ),
   ]),
-  ScatterElements: each(({ g, attributes }, _x, indices) => [
-    () => g,
-    () => scalar(0),
-    () => ops.GatherElements(g, indices as Value, attributes.axis as number),
-  ]),
-  ScatterND: each(({ g }, _x, indices) => [
-    () => g,
-    () => scalar(0),
-    () => {
-      const at = indices as Value
-      if (at.shape.at(-1) !== 1) throw new Error('rows found by several indices')
-      return ops.Gather(g, ops.Squeeze(at, [-1]))
-    },
-  ]),
+  ScatterElements: added(
+    each(({ g, attributes }, _x, indices) => [
+      () => g,
+      () => scalar(0),
+      () => ops.GatherElements(g, indices as Value, (attributes.axis as number | undefined) ?? 0),
+    ]),
+  ),
+  ScatterND: added(
+    each(({ g }, _x, indices) => [
+      () => g,
+      () => scalar(0),
+      () => {
+        const at = indices as Value
+        if (at.shape.at(-1) !== 1) throw new Error('rows found by several indices')
+        return ops.Gather(g, ops.Squeeze(at, [-1]))
+      },
+    ]),
+  ),
 } as const satisfies Record<OperatorName, VjpRule | null>
 
 /** A gradient summed over the axes along which its value was broadcast. */
