@@ -2,7 +2,8 @@
 import { assert } from '../errors.ts'
 import { type OnnxAttribute, type OnnxNode, type OnnxTensor, writeOnnx } from '../formats/index.ts'
 import type { Attributes, Constant, Input, Node, Value } from './graph.ts'
-import { OPERATORS, type OperatorName, type OperatorRule } from './operators.ts'
+import type { OperatorRule } from './operator-rules.ts'
+import { OPERATORS, type OperatorName } from './operators.ts'
 
 /** Gelu as an operator came with 20; ONNX Runtime 1.30 reads it without conversion. */
 const OPSET = 20
@@ -22,12 +23,13 @@ export function emit(
   const sorted = sortNodes(Object.values(outputs))
   const names = nameValues(inputs, sorted)
   const nameOf = (value: Value | undefined) => (value === undefined ? '' : names(value))
-  const nodes = sorted.nodes.map((node, i) => onnxNode(node, i, nameOf, names))
+  const used = usedResults(sorted.nodes, Object.values(outputs))
+  const nodes = sorted.nodes.map((node, i) => onnxNode(node, i, { nameOf, names, used }))
   // An output's public name is given by an Identity, which ONNX Runtime removes.
   const renames = Object.entries(outputs).map(([output, value]) => rename(names(value), output))
   return writeOnnx({
     name,
-    opsets: { '': OPSET },
+    opsets: { '': OPSET, ...contribOpsets(sorted.nodes) },
     nodes: [...nodes, ...renames],
     initializers: sorted.constants.map(value => onnxTensor(value, names(value))),
     inputs: inputs.map(({ name: input, dtype, shape }) => ({ name: input, type: dtype, shape })),
@@ -86,18 +88,48 @@ function nameValues(inputs: readonly Input[], sorted: Sorted): (value: Value) =>
   }
 }
 
+/** Operator sets beside ONNX's own, all in their first version. */
+function contribOpsets(nodes: readonly Node[]): Record<string, number> {
+  const domains = nodes.map(({ op }) => (OPERATORS[op] as OperatorRule).domain)
+  return Object.fromEntries(domains.flatMap(domain => (domain === undefined ? [] : [[domain, 1]])))
+}
+
+/** Numbers of the results of each node that something uses. */
+function usedResults(
+  nodes: readonly Node[],
+  outputs: readonly Value[],
+): ReadonlyMap<Node, ReadonlySet<number>> {
+  const used = new Map(nodes.map(node => [node, new Set<number>()]))
+  for (const value of [...outputs, ...nodes.flatMap(node => node.inputs)]) {
+    if (value?.kind === 'result') used.get(value.node)?.add(value.output)
+  }
+  return used
+}
+
 function onnxNode(
   node: Node,
   index: number,
-  nameOf: (value: Value | undefined) => string,
-  names: (value: Value) => string,
+  {
+    nameOf,
+    names,
+    used,
+  }: {
+    nameOf: (value: Value | undefined) => string
+    names: (value: Value) => string
+    used: ReadonlyMap<Node, ReadonlySet<number>>
+  },
 ): OnnxNode {
+  const { domain, optionalFrom = node.outputs.length }: OperatorRule = OPERATORS[node.op]
   const outputs = node.outputs.map((type, output) =>
-    names({ kind: 'result', ...type, node, output }),
+    output >= optionalFrom && !used.get(node)?.has(output)
+      ? ''
+      : names({ kind: 'result', ...type, node, output }),
   )
+  while (outputs.at(-1) === '') outputs.pop()
   return {
     op: node.op,
     name: `${node.op}_${index}`,
+    ...(domain === undefined ? {} : { domain }),
     inputs: node.inputs.map(nameOf),
     outputs,
     attributes: onnxAttributes(node.op, node.attributes),

@@ -1,7 +1,16 @@
 /** Values of an ONNX graph: immutable, typed, shaped. Knows no operator and no weights' meaning. */
 import type { OperatorName } from './operators.ts'
 
-export type DType = 'float32' | 'int64' | 'int32' | 'int8' | 'uint8' | 'bool'
+export type DType =
+  | 'float32'
+  | 'float16'
+  | 'int64'
+  | 'int32'
+  | 'int8'
+  | 'uint8'
+  | 'int4'
+  | 'uint4'
+  | 'bool'
 
 /** A fixed size, or the name of one known only at run time, e.g. `batch`. Equal names are equal sizes. */
 export type Dim = number | string
@@ -36,7 +45,14 @@ export interface Result extends TensorType {
 
 export type Value = Input | Constant | Result
 
-export type ConstantData = Float32Array | BigInt64Array | Int32Array | Int8Array | Uint8Array
+/** `float16` as bits in 16-bit words; `int4` and `uint4` two to a byte, the first in the low half. */
+export type ConstantData =
+  | Float32Array
+  | Uint16Array
+  | BigInt64Array
+  | Int32Array
+  | Int8Array
+  | Uint8Array
 
 export type Attributes = Readonly<Record<string, number | string | readonly number[]>>
 

@@ -16,5 +16,6 @@ export {
   type TensorType,
   type Value,
 } from './graph.ts'
-export { OPERATORS, type OperatorName, type OperatorRule } from './operators.ts'
+export type { OperatorRule } from './operator-rules.ts'
+export { OPERATORS, type OperatorName } from './operators.ts'
 export * from './ops.ts'

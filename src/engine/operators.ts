@@ -1,15 +1,23 @@
 /** The one table of operators: inputs, attributes, and the rule for the result's type. Knows no model. */
 import { UnderstudyError } from '../errors.ts'
+import { type Attributes, type Dim, describe, type Node, type Result, type Value } from './graph.ts'
 import {
-  type Attributes,
-  type Dim,
-  type DType,
-  describe,
-  type Node,
-  type Result,
-  type TensorType,
-  type Value,
-} from './graph.ts'
+  arithmetic,
+  castType,
+  comparison,
+  elementwise,
+  floats,
+  integers,
+  type OperatorRule,
+  of,
+  reduction,
+  requireShape,
+  sameType,
+  scatter,
+  single,
+  typeOf,
+} from './operator-rules.ts'
+import { CONTRIB_OPERATORS } from './operators-contrib.ts'
 import {
   broadcast,
   knownIntegers,
@@ -22,21 +30,7 @@ import {
   sliceDim,
 } from './shapes.ts'
 
-/** Inputs as a rule sees them: `inputs[i]` is undefined only beyond the required ones. */
-type Inputs = readonly (Value | undefined)[]
-
-export interface OperatorRule {
-  /** Least and most inputs. */
-  readonly inputs: readonly [number, number]
-  /** How each attribute is written; others are refused. */
-  readonly attributes?: Readonly<Record<string, 'int' | 'float' | 'ints' | 'string'>>
-  /** Types of the results. @throws ShapeError */
-  infer(inputs: Inputs, attributes: Attributes): readonly TensorType[]
-}
-
-const ALL_NUMBERS: readonly DType[] = ['float32', 'int64', 'int32', 'int8', 'uint8']
-
-/** Rows grouped as in the ONNX specification. A gradient rule will be a second table with the same keys. */
+/** Rows grouped as in the ONNX specification. The gradient of each is in `vjp.ts`, under the same key. */
 export const OPERATORS = {
   Add: arithmetic(),
   Sub: arithmetic(),
@@ -60,6 +54,9 @@ export const OPERATORS = {
   Sigmoid: elementwise(),
   Relu: elementwise(),
   Erf: elementwise(),
+  Sin: elementwise(),
+  Cos: elementwise(),
+  Sign: elementwise(),
   Gelu: elementwise({ approximate: 'string' }),
   Identity: { inputs: [1, 1], infer: ([x]) => [typeOf(x)] },
   Softmax: elementwise({ axis: 'int' }),
@@ -69,6 +66,7 @@ export const OPERATORS = {
   ReduceMean: reduction(),
   ReduceMax: reduction(),
   ReduceL2: reduction(),
+  ReduceSumSquare: reduction(),
   ArgMax: {
     inputs: [1, 1],
     attributes: { axis: 'int', keepdims: 'int' },
@@ -111,13 +109,22 @@ export const OPERATORS = {
   LayerNormalization: {
     inputs: [2, 3],
     attributes: { axis: 'int', epsilon: 'float' },
+    optionalFrom: 1,
     infer: ([x, scale, bias], { axis = -1 }) => {
-      const [from] = normaliseAxes([axis as number], of(x).shape.length) as [number]
-      const normalised = of(x).shape.slice(from)
+      const { shape } = of(x)
+      const [from] = normaliseAxes([axis as number], shape.length) as [number]
+      const normalised = shape.slice(from)
       for (const part of [scale, bias]) {
         if (part !== undefined) requireShape(part.shape, normalised)
       }
-      return [{ dtype: floats(sameType(x, scale, bias)), shape: of(x).shape }]
+      const dtype = floats(sameType(x, scale, bias))
+      const statistics = shape.map((dim, i) => (i < from ? dim : 1))
+      // The normalised value, then mean and reciprocal deviation, which the gradient needs.
+      return [
+        { dtype, shape },
+        { dtype, shape: statistics },
+        { dtype, shape: statistics },
+      ]
     },
   },
 
@@ -226,6 +233,30 @@ export const OPERATORS = {
       return [{ dtype, shape: shape.toSpliced(at, 1, ...of(indices).shape) }]
     },
   },
+  GatherElements: {
+    inputs: [2, 2],
+    attributes: { axis: 'int' },
+    infer: ([x, indices]) => [{ dtype: of(x).dtype, shape: of(indices).shape }],
+  },
+  ScatterElements: scatter({ axis: 'int', reduction: 'string' }),
+  ScatterND: scatter({ reduction: 'string' }),
+  Pad: {
+    inputs: [2, 2],
+    attributes: { mode: 'string' },
+    infer: ([x, pads]) => {
+      const { shape, dtype } = of(x)
+      const amounts = integers(knownIntegers(of(pads)))
+      if (amounts.length !== 2 * shape.length)
+        throw new ShapeError('pads name each end of each axis')
+      const padded = shape.map((dim, i) => {
+        const added = (amounts[i] as number) + (amounts[i + shape.length] as number)
+        return added === 0 ? dim : (integers([dim])[0] as number) + added
+      })
+      return [{ dtype, shape: padded }]
+    },
+  },
+
+  ...CONTRIB_OPERATORS,
 } as const satisfies Record<string, OperatorRule>
 
 export type OperatorName = keyof typeof OPERATORS
@@ -261,106 +292,5 @@ export function apply(
       help: 'Report it with the model or command that led here.',
       cause,
     })
-  }
-}
-
-function arithmetic(): OperatorRule {
-  return {
-    inputs: [2, 2],
-    infer: ([a, b]) => [
-      { dtype: numbers(sameType(a, b)), shape: broadcast(of(a).shape, of(b).shape) },
-    ],
-  }
-}
-
-function comparison(): OperatorRule {
-  return {
-    inputs: [2, 2],
-    infer: ([a, b]) => {
-      sameType(a, b)
-      return [{ dtype: 'bool', shape: broadcast(of(a).shape, of(b).shape) }]
-    },
-  }
-}
-
-function elementwise(attributes: NonNullable<OperatorRule['attributes']> = {}): OperatorRule {
-  return {
-    inputs: [1, 1],
-    attributes,
-    infer: ([x], given) => {
-      if (given.axis !== undefined) normaliseAxes([given.axis as number], of(x).shape.length)
-      return [{ dtype: numbers(of(x).dtype), shape: of(x).shape }]
-    },
-  }
-}
-
-function reduction(): OperatorRule {
-  return {
-    inputs: [1, 2],
-    attributes: { keepdims: 'int' },
-    infer: ([x, axes], { keepdims }) => {
-      const along = axes === undefined ? [] : integers(knownIntegers(axes))
-      return [{ dtype: numbers(of(x).dtype), shape: reduce(of(x).shape, along, keepdims !== 0) }]
-    },
-  }
-}
-
-/** ONNX's number of each type, which `Cast` takes. */
-export const CAST_TO = {
-  float32: 1,
-  uint8: 2,
-  int8: 3,
-  int32: 6,
-  int64: 7,
-  bool: 9,
-} as const satisfies Record<DType, number>
-
-function castType(to: number): DType {
-  const found = Object.entries(CAST_TO).find(([, number]) => number === to)
-  if (found === undefined) throw new ShapeError(`there is no type ${to}`)
-  return found[0] as DType
-}
-
-/** A required input: `apply` has checked that it is there. */
-function of(value: Value | undefined): Value {
-  return value as Value
-}
-
-function typeOf(value: Value | undefined): TensorType {
-  const { dtype, shape } = of(value)
-  return { dtype, shape }
-}
-
-function sameType(...values: Inputs): DType {
-  const types = new Set(values.filter(one => one !== undefined).map(one => one.dtype))
-  if (types.size !== 1) throw new ShapeError(`types differ: ${[...types].join(', ')}`)
-  return [...types][0] as DType
-}
-
-function numbers(dtype: DType): DType {
-  if (!ALL_NUMBERS.includes(dtype)) throw new ShapeError(`${dtype} is not a number`)
-  return dtype
-}
-
-function floats(dtype: DType): DType {
-  if (dtype !== 'float32') throw new ShapeError(`${dtype} is not floating-point`)
-  return dtype
-}
-
-function integers(dims: readonly Dim[]): number[] {
-  return dims.map(dim => {
-    if (typeof dim === 'string') throw new ShapeError(`${dim} is not a known number`)
-    return dim
-  })
-}
-
-function single(dims: readonly Dim[]): Dim {
-  if (dims.length !== 1) throw new ShapeError(`one number is needed, not [${dims}]`)
-  return dims[0] as Dim
-}
-
-function requireShape(shape: readonly Dim[], wanted: readonly Dim[]): void {
-  if (shape.length !== wanted.length || shape.some((dim, i) => dim !== wanted[i])) {
-    throw new ShapeError(`[${shape}] is not [${wanted}]`)
   }
 }

@@ -1,6 +1,7 @@
 /** One function per operator, named exactly as in ONNX. Thin: the rules are in `operators.ts`. */
 import { type Attributes, type DType, int64, type Result, type Value } from './graph.ts'
-import { apply, CAST_TO, type OperatorName } from './operators.ts'
+import { CAST_TO } from './operator-rules.ts'
+import { apply, type OperatorName } from './operators.ts'
 
 function one(op: OperatorName, inputs: readonly (Value | undefined)[], attributes?: Attributes) {
   return apply(op, inputs, attributes)[0] as Result
@@ -56,10 +57,15 @@ export const Identity = unary('Identity')
 export const Softmax = (x: Value, axis = -1) => one('Softmax', [x], { axis })
 export const LogSoftmax = (x: Value, axis = -1) => one('LogSoftmax', [x], { axis })
 
+export const Sin = unary('Sin')
+export const Cos = unary('Cos')
+export const Sign = unary('Sign')
+
 export const ReduceSum = reduction('ReduceSum')
 export const ReduceMean = reduction('ReduceMean')
 export const ReduceMax = reduction('ReduceMax')
 export const ReduceL2 = reduction('ReduceL2')
+export const ReduceSumSquare = reduction('ReduceSumSquare')
 /** int64, the first of equals. */
 export const ArgMax = (x: Value, axis: number, { keep = true } = {}) =>
   one('ArgMax', [x], { axis, keepdims: keep ? 1 : 0 })
@@ -102,3 +108,31 @@ export const Slice = (
   { axis, start = 0, end }: { axis: number; start?: number; end: number | Value },
 ) => one('Slice', [x, int64(start), typeof end === 'number' ? int64(end) : end, int64(axis)])
 export const Gather = (x: Value, indices: Value, axis = 0) => one('Gather', [x, indices], { axis })
+export const GatherElements = (x: Value, indices: Value, axis: number) =>
+  one('GatherElements', [x, indices], { axis })
+/** `x` with `updates` added at `indices` along one axis. */
+export const ScatterElements = (x: Value, indices: Value, updates: Value, axis: number) =>
+  one('ScatterElements', [x, indices, updates], { axis, reduction: 'add' })
+/** `x` with rows of `updates` added where the last axis of `indices` points. */
+export const ScatterND = (x: Value, indices: Value, updates: Value) =>
+  one('ScatterND', [x, indices, updates], { reduction: 'add' })
+/** Zeros around `x`: how many before each axis, then how many after each. */
+export const Pad = (x: Value, pads: readonly number[]) => one('Pad', [x, int64(...pads)])
+
+/** `alpha · a·b` over the last two dimensions, either factor transposed at no cost. */
+export const FusedMatMul = (
+  a: Value,
+  b: Value,
+  { transA = false, transB = false, alpha = 1 } = {},
+) => one('FusedMatMul', [a, b], { alpha, transA: +transA, transB: +transB })
+/** `x · sigmoid(alpha · x)`; SiLU at alpha 1. */
+export const QuickGelu = (x: Value, alpha = 1) => one('QuickGelu', [x], { alpha })
+/** Root-mean-square norm over the last axis. */
+export const SimplifiedLayerNormalization = (x: Value, scale: Value, epsilon: number) =>
+  one('SimplifiedLayerNormalization', [x, scale], { axis: -1, epsilon, stash_type: 1 })
+/**
+ * Rotates the features of each head by its position. `x` [batch, heads, length, size], `positions` int64 [batch, length],
+ * `cosines` and `sines` [positions, size / 2].
+ */
+export const RotaryEmbedding = (x: Value, positions: Value, cosines: Value, sines: Value) =>
+  one('RotaryEmbedding', [x, positions, cosines, sines], {})

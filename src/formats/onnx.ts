@@ -2,7 +2,17 @@
 import { UnderstudyError } from '../errors.ts'
 
 /** Element types this writer can name, with their numbers in `TensorProto.DataType`. */
-export const ONNX_TYPES = { float32: 1, uint8: 2, int8: 3, int32: 6, int64: 7, bool: 9 } as const
+export const ONNX_TYPES = {
+  float32: 1,
+  uint8: 2,
+  int8: 3,
+  int32: 6,
+  int64: 7,
+  bool: 9,
+  float16: 10,
+  uint4: 21,
+  int4: 22,
+} as const
 
 export type OnnxType = keyof typeof ONNX_TYPES
 

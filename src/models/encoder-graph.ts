@@ -1,15 +1,16 @@
-/** A BERT encoder as a graph of plain ONNX operators, from token numbers to one unit vector. Knows no runtime. */
+/** A BERT encoder as a graph of plain ONNX operators, from token numbers to one unit vector. Knows no runtime and no weights. */
 import {
   Add,
   Cast,
+  Concat,
   constant,
   Div,
   emit,
-  float32,
+  FusedMatMul,
   Gather,
   Gelu,
   input,
-  LayerNormalization,
+  int64,
   MatMul,
   Max,
   Mul,
@@ -27,7 +28,8 @@ import {
   type Value,
 } from '../engine/index.ts'
 import type { EncoderConfig } from './encoder-config.ts'
-import type { EncoderWeights, LayerWeights, Linear, Norm } from './encoder-weights.ts'
+import { type EncoderModules, frozenModules, type LayerModules } from './encoder-modules.ts'
+import type { EncoderWeights } from './encoder-weights.ts'
 
 /** Names of what is fed and what comes out. */
 export const ENCODER_IDS = 'inputIds'
@@ -47,47 +49,67 @@ export function encoderGraph(
 ): Uint8Array<ArrayBuffer> {
   const ids = input(ENCODER_IDS, 'int64', ['batch', 'length'])
   const mask = input(ENCODER_MASK, 'int64', ['batch', 'length'])
-  const present = Cast(mask, 'float32') // [batch, length]
-  const bias = Mul(Sub(scalar(1), Unsqueeze(present, [1, 2])), scalar(MASKED)) // [batch, 1, 1, length]
-  let hidden = embeddings(ids, config, weights) // [batch, length, hidden]
-  for (const layer of weights.layers) hidden = transformerLayer(hidden, bias, config, layer)
-  const pooled = config.pooling === 'mean' ? meanPool(hidden, present) : firstToken(hidden)
-  return emit('encoder', { inputs: [ids, mask], outputs: { [ENCODER_OUTPUT]: normalise(pooled) } })
+  const modules = frozenModules(config, weights)
+  const hidden = runLayers(embedTokens(ids, modules), mask, { config, layers: modules.layers })
+  const embedding = poolTokens(hidden, mask, config)
+  return emit('encoder', { inputs: [ids, mask], outputs: { [ENCODER_OUTPUT]: embedding } })
 }
 
-function embeddings(ids: Value, config: EncoderConfig, weights: EncoderWeights): Value {
-  const { hiddenSize, vocabularySize, maxPositions } = config
-  const words = Gather(float32('words', weights.words, [vocabularySize, hiddenSize]), ids)
-  const positions = Slice(float32('positions', weights.positions, [maxPositions, hiddenSize]), {
-    axis: 0,
-    end: Shape(ids, 1, 2),
-  }) // [length, hidden]
-  return norm(Add(words, positions), weights.embeddingNorm, config)
+/** Token numbers int64 `[batch, length]` to hidden states `[batch·length, hidden]` before the first layer. */
+export function embedTokens(ids: Value, modules: EncoderModules): Value {
+  const words = modules.words(ids) // [batch, length, hidden]
+  const positions = Slice(modules.positions, { axis: 0, end: Shape(ids, 1, 2) }) // [length, hidden]
+  const hiddenSize = modules.positions.shape[1] as number
+  return modules.embeddingNorm(Reshape(Add(words, positions), [-1, hiddenSize]))
 }
 
-function transformerLayer(
-  x: Value,
-  bias: Value,
-  config: EncoderConfig,
-  layer: LayerWeights,
+/** Hidden states `[batch·length, hidden]` through some layers; `mask` int64 `[batch, length]`. */
+export function runLayers(
+  hidden: Value,
+  mask: Value,
+  { config, layers }: { readonly config: EncoderConfig; readonly layers: readonly LayerModules[] },
 ): Value {
-  const attended = linear(attention(x, bias, config, layer), layer.attentionOutput)
-  const middle = norm(Add(attended, x), layer.attentionNorm, config)
-  const wide = activate(linear(middle, layer.up), config) // [batch, length, intermediate]
-  return norm(Add(linear(wide, layer.down), middle), layer.outputNorm, config)
+  const absent = Sub(scalar(1), Unsqueeze(Cast(mask, 'float32'), [1, 2]))
+  const bias = Mul(absent, scalar(MASKED)) // [batch, 1, 1, length]
+  return layers.reduce((x, layer) => transformerLayer(x, { mask, bias, config, layer }), hidden)
+}
+
+/** Hidden states `[batch·length, hidden]` to one vector of unit length per text, `[batch, hidden]`. */
+export function poolTokens(hidden: Value, mask: Value, config: EncoderConfig): Value {
+  const tokens = Reshape(hidden, Concat([Shape(mask), int64(config.hiddenSize)], 0))
+  return normalise(config.pooling === 'mean' ? meanPool(tokens, mask) : firstToken(tokens))
+}
+
+interface LayerContext {
+  readonly mask: Value
+  readonly bias: Value
+  readonly config: EncoderConfig
+  readonly layer: LayerModules
+}
+
+function transformerLayer(x: Value, context: LayerContext): Value {
+  const { layer, config } = context
+  const attended = layer.attentionOutput(attention(x, context))
+  const middle = layer.attentionNorm(Add(attended, x))
+  const wide = activate(layer.up(middle), config) // [tokens, intermediate]
+  return layer.outputNorm(Add(layer.down(wide), middle))
 }
 
 /** Scaled dot-product attention over all heads (Vaswani et al. 2017), before its output matrix. */
-function attention(x: Value, bias: Value, config: EncoderConfig, layer: LayerWeights): Value {
+function attention(x: Value, { mask, bias, config, layer }: LayerContext): Value {
   const { hiddenSize, headCount } = config
   const headSize = hiddenSize / headCount
-  const heads = (part: Linear) => Reshape(linear(x, part), [0, 0, headCount, headSize])
-  const query = Transpose(heads(layer.query), [0, 2, 1, 3]) // [batch, heads, length, headSize]
-  const key = Transpose(heads(layer.key), [0, 2, 3, 1]) // [batch, heads, headSize, length]
-  const value = Transpose(heads(layer.value), [0, 2, 1, 3])
-  const scores = Div(MatMul(query, key), scalar(Math.sqrt(headSize)))
+  const split = Concat([Shape(mask), int64(headCount, headSize)], 0)
+  // [batch, heads, length, headSize]
+  const heads = (part: Value) => Transpose(Reshape(part, split), [0, 2, 1, 3])
+  const [query, key, value] = [layer.query(x), layer.key(x), layer.value(x)].map(heads) as [
+    Value,
+    Value,
+    Value,
+  ]
+  const scores = FusedMatMul(query, key, { transB: true, alpha: 1 / Math.sqrt(headSize) })
   const mixed = MatMul(Softmax(Add(scores, bias)), value)
-  return Reshape(Transpose(mixed, [0, 2, 1, 3]), [0, 0, hiddenSize])
+  return Reshape(Transpose(mixed, [0, 2, 1, 3]), [-1, hiddenSize])
 }
 
 function activate(x: Value, { activation }: EncoderConfig): Value {
@@ -102,36 +124,16 @@ function activate(x: Value, { activation }: EncoderConfig): Value {
 }
 
 /** Mean over the tokens that are there. The mask counts at least the special tokens. */
-function meanPool(hidden: Value, present: Value): Value {
-  const sum = ReduceSum(Mul(hidden, Unsqueeze(present, [2])), [1], { keep: false })
+function meanPool(tokens: Value, mask: Value): Value {
+  const present = Cast(mask, 'float32') // [batch, length]
+  const sum = ReduceSum(Mul(tokens, Unsqueeze(present, [2])), [1], { keep: false })
   return Div(sum, Max(ReduceSum(present, [1]), scalar(1e-9)))
 }
 
-function firstToken(hidden: Value): Value {
-  return Gather(hidden, constant('first', 'int64', BigInt64Array.of(0n), []), 1)
+function firstToken(tokens: Value): Value {
+  return Gather(tokens, constant('first', 'int64', BigInt64Array.of(0n), []), 1)
 }
 
 function normalise(x: Value): Value {
   return Div(x, Max(ReduceL2(x, [-1]), scalar(1e-12)))
-}
-
-function linear(x: Value, { weight, bias }: Linear): Value {
-  const to = bias.length
-  return Add(
-    MatMul(x, float32('weight', weight, [weight.length / to, to])),
-    float32('bias', bias, [to]),
-  )
-}
-
-function norm(
-  x: Value,
-  { scale, bias }: Norm,
-  { hiddenSize, layerNormEpsilon }: EncoderConfig,
-): Value {
-  return LayerNormalization(
-    x,
-    float32('scale', scale, [hiddenSize]),
-    float32('bias', bias, [hiddenSize]),
-    layerNormEpsilon,
-  )
 }
