@@ -134,5 +134,10 @@ export const SimplifiedLayerNormalization = (x: Value, scale: Value, epsilon: nu
  * Rotates the features of each head by its position. `x` [batch, heads, length, size], `positions` int64 [batch, length],
  * `cosines` and `sines` [positions, size / 2].
  */
-export const RotaryEmbedding = (x: Value, positions: Value, cosines: Value, sines: Value) =>
-  one('RotaryEmbedding', [x, positions, cosines, sines], {})
+export const RotaryEmbedding = (
+  x: Value,
+  positions: Value,
+  cosines: Value,
+  sines: Value,
+  attributes: Attributes = {},
+) => one('RotaryEmbedding', [x, positions, cosines, sines], attributes)
