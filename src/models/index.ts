@@ -87,7 +87,7 @@ export {
   NEAREST_SIMILARITIES,
   neighboursGraph,
 } from './head-graph.ts'
-export { adapterClassifier, mergeAdapter } from './lora.ts'
+export { adapterClassifier, type CollectOptions, collectAdapter, mergeAdapter } from './lora.ts'
 export {
   type ModelFolder,
   readModelFolder,

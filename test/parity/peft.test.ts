@@ -28,6 +28,7 @@ import {
 import { toyTokenizer } from '../../src/models/__fixtures__/toy-bert.ts'
 import {
   adapterClassifier,
+  collectAdapter,
   createEncoder,
   ENCODER_IDS,
   ENCODER_MASK,
@@ -179,6 +180,20 @@ function ownAdapter(
   }
 }
 
+/** The same by way of factors under the names that training gives them. */
+function collected(): PeftAdapter {
+  const { modules, saved, rank, alpha, baseModel } = ownAdapter({ query: 4, down: 4 }, {}, [1])
+  const factors = [...modules].flatMap(([path, { a, b }]): [string, Float32Array][] => {
+    const name = path.slice('bert.'.length)
+    return [
+      [`${name}.lora_A.weight`, a],
+      [`${name}.lora_B.weight`, b],
+    ]
+  })
+  const classifier = readClassifier(saved, { inSize: config.hiddenSize })
+  return collectAdapter(new Map(factors), { rank, alpha, baseModel, classifier })
+}
+
 const all = { query: 4, key: 4, value: 4, attentionOutput: 4, up: 4, down: 4 }
 const OWN: Record<string, { adapter: PeftAdapter; type?: 'F16' }> = {
   plain: { adapter: ownAdapter(all) },
@@ -192,6 +207,7 @@ const OWN: Record<string, { adapter: PeftAdapter; type?: 'F16' }> = {
   ranks: {
     adapter: ownAdapter({ query: 2, value: 4, down: 7 }, { alpha: 3, isRankStabilised: true }),
   },
+  collected: { adapter: collected() },
   half: { adapter: ownAdapter({ query: 4, up: 4 }), type: 'F16' },
 }
 
