@@ -47,6 +47,7 @@ export {
   embedTokens,
   poolTokens,
   runLayers,
+  unitLength,
 } from './encoder-graph.ts'
 export {
   type EncoderModules,
@@ -54,12 +55,22 @@ export {
   type Layer,
   type LayerModules,
 } from './encoder-modules.ts'
-export { LAYER_LINEARS, type LayerLinear, layerPath, linearSizes } from './encoder-names.ts'
+export {
+  EMBEDDING_NORM,
+  LAYER_LINEARS,
+  LAYER_NORMS,
+  type LayerLinear,
+  layerPath,
+  linearSizes,
+  POSITIONS,
+  WORDS,
+} from './encoder-names.ts'
 export { headOpinion, type Neighbour } from './encoder-part.ts'
 export {
   type EncoderWeights,
   type LayerWeights,
   type Linear,
+  mapValues,
   type Norm,
   readClassifier,
   readEncoderWeights,

@@ -48,6 +48,7 @@ import {
   readClassifier,
   readEncoderWeights,
   runLayers,
+  unitLength,
   writeModelFolder,
 } from '../../src/models/index.ts'
 import { openInProcessRuntime, type Tensor } from '../../src/runtimes/index.ts'
@@ -93,7 +94,7 @@ async function answers({ config, weights, classifier }: Model): Promise<number[]
       float32('w', weight, [weight.length / bias.length, bias.length]),
       float32('b', bias, [bias.length]),
     )
-  let output = classifier === undefined ? poolTokens(hidden, mask, config) : hidden
+  let output = classifier === undefined ? unitLength(poolTokens(hidden, mask, { config })) : hidden
   if (classifier !== undefined && weights.pooler !== undefined) {
     const tokens = Reshape(hidden, Concat([Shape(mask), int64(config.hiddenSize)], 0))
     const first = Reshape(Gather(tokens, int64(0), 1), [-1, config.hiddenSize])
