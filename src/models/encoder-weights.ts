@@ -106,7 +106,7 @@ export function readClassifier(
 }
 
 /** The same keys with other values. */
-function mapValues<Key extends string, From, To>(
+export function mapValues<Key extends string, From, To>(
   from: Readonly<Record<Key, From>>,
   change: (value: From, key: Key) => To,
 ): Record<Key, To> {

@@ -51,6 +51,7 @@ export {
 } from './encoder-graph.ts'
 export {
   type EncoderModules,
+  frozenLinear,
   frozenModules,
   type Layer,
   type LayerModules,
