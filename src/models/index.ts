@@ -57,6 +57,7 @@ export {
 } from './encoder-graph.ts'
 export {
   type EncoderModules,
+  frozenLinear,
   frozenModules,
   type Layer,
   type LayerModules,
@@ -94,7 +95,7 @@ export {
   NEAREST_SIMILARITIES,
   neighboursGraph,
 } from './head-graph.ts'
-export { adapterClassifier, mergeAdapter } from './lora.ts'
+export { adapterClassifier, type CollectOptions, collectAdapter, mergeAdapter } from './lora.ts'
 export {
   type ModelFolder,
   readModelFolder,
