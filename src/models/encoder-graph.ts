@@ -1,4 +1,5 @@
 /** A BERT encoder as a graph of plain ONNX operators, from token numbers to one unit vector. Knows no runtime and no weights. */
+
 import {
   Add,
   Cast,
@@ -23,12 +24,19 @@ import {
   Softmax,
   Sub,
   scalar,
+  Tanh,
   Transpose,
   Unsqueeze,
   type Value,
 } from '../engine/index.ts'
+import { assert } from '../errors.ts'
 import type { EncoderConfig } from './encoder-config.ts'
-import { type EncoderModules, frozenModules, type LayerModules } from './encoder-modules.ts'
+import {
+  type EncoderModules,
+  frozenModules,
+  type Layer,
+  type LayerModules,
+} from './encoder-modules.ts'
 import type { EncoderWeights } from './encoder-weights.ts'
 
 /** Names of what is fed and what comes out. */
@@ -51,7 +59,7 @@ export function encoderGraph(
   const mask = input(ENCODER_MASK, 'int64', ['batch', 'length'])
   const modules = frozenModules(config, weights)
   const hidden = runLayers(embedTokens(ids, modules), mask, { config, layers: modules.layers })
-  const embedding = poolTokens(hidden, mask, config)
+  const embedding = unitLength(poolTokens(hidden, mask, { config, pooler: modules.pooler }))
   return emit('encoder', { inputs: [ids, mask], outputs: { [ENCODER_OUTPUT]: embedding } })
 }
 
@@ -82,10 +90,23 @@ export function runLayers(
   return layers.reduce((x, layer) => transformerLayer(x, { mask, bias, config, layer }), hidden)
 }
 
-/** Hidden states `[batch·length, hidden]` to one vector of unit length per text, `[batch, hidden]`. */
-export function poolTokens(hidden: Value, mask: Value, config: EncoderConfig): Value {
+/** Hidden states `[batch·length, hidden]` to one vector per text, `[batch, hidden]`, as the configuration pools. */
+export function poolTokens(
+  hidden: Value,
+  mask: Value,
+  { config, pooler }: { readonly config: EncoderConfig; readonly pooler?: Layer | undefined },
+): Value {
   const tokens = Reshape(hidden, Concat([Shape(mask), int64(config.hiddenSize)], 0))
-  return normalise(config.pooling === 'mean' ? meanPool(tokens, mask) : firstToken(tokens))
+  if (config.pooling === 'mean') return meanPool(tokens, mask)
+  const first = firstToken(tokens)
+  if (config.pooling === 'cls') return first
+  assert(pooler !== undefined, 'an encoder that pools through its pooler has one')
+  return Tanh(pooler(first))
+}
+
+/** Rows `[batch, hidden]` divided by their lengths. */
+export function unitLength(x: Value): Value {
+  return Div(x, Max(ReduceL2(x, [-1]), scalar(1e-12)))
 }
 
 interface LayerContext {
@@ -140,8 +161,4 @@ function meanPool(tokens: Value, mask: Value): Value {
 
 function firstToken(tokens: Value): Value {
   return Gather(tokens, constant('first', 'int64', BigInt64Array.of(0n), []), 1)
-}
-
-function normalise(x: Value): Value {
-  return Div(x, Max(ReduceL2(x, [-1]), scalar(1e-12)))
 }

@@ -24,6 +24,8 @@ export interface EncoderModules {
   readonly positions: Value
   readonly embeddingNorm: Layer
   readonly layers: readonly LayerModules[]
+  /** The matrix behind the first token, where the encoder has one. */
+  readonly pooler?: Layer
 }
 
 /** All weights as constants of the graph. */
@@ -45,6 +47,7 @@ export function frozenModules(config: EncoderConfig, weights: EncoderWeights): E
       down: frozenLinear(layer.down),
       outputNorm: norm(layer.outputNorm),
     })),
+    ...(weights.pooler && { pooler: frozenLinear(weights.pooler) }),
   }
 }
 

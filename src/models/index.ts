@@ -47,6 +47,7 @@ export {
   embedTokens,
   poolTokens,
   runLayers,
+  unitLength,
 } from './encoder-graph.ts'
 export {
   type EncoderModules,
@@ -54,14 +55,28 @@ export {
   type Layer,
   type LayerModules,
 } from './encoder-modules.ts'
+export {
+  EMBEDDING_NORM,
+  LAYER_LINEARS,
+  LAYER_NORMS,
+  type LayerLinear,
+  layerPath,
+  linearSizes,
+  POSITIONS,
+  WORDS,
+} from './encoder-names.ts'
 export { headOpinion, type Neighbour } from './encoder-part.ts'
 export {
   type EncoderWeights,
   type LayerWeights,
   type Linear,
+  mapValues,
   type Norm,
+  readClassifier,
   readEncoderWeights,
+  transpose,
 } from './encoder-weights.ts'
+export { type WriteWeightsOptions, writeEncoderWeights } from './encoder-weights-file.ts'
 export { encodeHead, encodeNeighbours } from './head-file.ts'
 export {
   HEAD_INPUT,
@@ -72,6 +87,14 @@ export {
   NEAREST_SIMILARITIES,
   neighboursGraph,
 } from './head-graph.ts'
+export { adapterClassifier, mergeAdapter } from './lora.ts'
+export {
+  type ModelFolder,
+  readModelFolder,
+  TOKENIZER_FILES,
+  type TokenizerFile,
+  writeModelFolder,
+} from './model-folder.ts'
 export { type Nearest, type Neighbours, neighboursOpinion, type VoteRule } from './neighbours.ts'
 export {
   decodeReflex,
