@@ -120,15 +120,16 @@ function tokenTargets({ rows, labels, outputs, sequences, words, wordOf }: Bare)
   return { targets, weights, isSoft: new Uint8Array(count) }
 }
 
-/** What a recipe makes of the targets: softened, smoothed and weighted. */
+/** What a recipe makes of the targets: softened, smoothed and weighted; the weights by the rows that train. */
 export function trainingRows(
   encoded: EncodedRows,
   recipe: Pick<Recipe, 'labelSmoothing' | 'temperature' | 'classWeights'>,
+  subset: readonly number[],
 ): TrainingRows {
   const { kind, sequences, outputs } = encoded
   const targets = smooth(soften(encoded, recipe.temperature), recipe.labelSmoothing, encoded)
-  const weights = recipe.classWeights === 'balanced' ? balance(encoded) : encoded.weights
-  return { sequences, kind, classCount: outputs.length, targets, weights }
+  const weights = recipe.classWeights === 'balanced' ? balance(encoded, subset) : encoded.weights
+  return { sequences, kind, classCount: outputs.length, targets, weights, subset }
 }
 
 /** A teacher's probabilities at a temperature: its logits are divided by it. */
@@ -160,49 +161,25 @@ function smooth(targets: Float32Array, share: number, { outputs, kind }: Encoded
 }
 
 /** Weights inverse to the frequency of a unit's likeliest class, at a mean of 1 over what counts; several labels stay as they are. */
-function balance({ targets, weights, outputs, kind }: EncodedRows): Float32Array {
+function balance(encoded: EncodedRows, subset: readonly number[]): Float32Array {
+  const { targets, weights, outputs, kind } = encoded
   if (kind === 'multi-label') return weights
   const size = outputs.length
-  const classOf = Int32Array.from(weights, (_, unit) => {
+  const starts = unitStarts(encoded)
+  const counts = new Float64Array(size)
+  const classOf = (unit: number): number => {
     const own = targets.subarray(unit * size, (unit + 1) * size)
     return own.indexOf(own.reduce((a, b) => Math.max(a, b), 0))
-  })
-  const counts = new Float64Array(size)
-  weights.forEach((weight, unit) => {
-    counts[classOf[unit] as number] = (counts[classOf[unit] as number] as number) + weight
-  })
+  }
+  for (const row of subset) {
+    for (let unit = starts[row] as number; unit < (starts[row + 1] as number); unit++) {
+      counts[classOf(unit)] = (counts[classOf(unit)] as number) + (weights[unit] as number)
+    }
+  }
   const total = counts.reduce((a, b) => a + b, 0)
   const present = counts.filter(count => count > 0).length
-  return weights.map(
-    (weight, unit) =>
-      (weight * total) / (present * (counts[classOf[unit] as number] as number) || 1),
-  )
-}
-
-/** Some of the rows, in the order given. */
-export function pickEncoded(encoded: EncodedRows, picked: readonly number[]): EncodedRows {
-  const { outputs } = encoded
-  const starts = unitStarts(encoded)
-  const size = outputs.length
-  const from = <T>(list: readonly T[]): T[] => picked.map(row => list[row] as T)
-  const units = picked.flatMap(row =>
-    Array.from(
-      { length: (starts[row + 1] as number) - (starts[row] as number) },
-      (_, i) => (starts[row] as number) + i,
-    ),
-  )
-  const targets = new Float32Array(units.length * size)
-  units.forEach((unit, i) => {
-    targets.set(encoded.targets.subarray(unit * size, (unit + 1) * size), i * size)
+  return weights.map((weight, unit) => {
+    const count = counts[classOf(unit)] as number
+    return count === 0 ? weight : (weight * total) / (present * count)
   })
-  return {
-    ...encoded,
-    sequences: from(encoded.sequences),
-    rows: from(encoded.rows),
-    words: encoded.words.length === 0 ? [] : from(encoded.words),
-    wordOf: encoded.wordOf.length === 0 ? [] : from(encoded.wordOf),
-    targets,
-    weights: Float32Array.from(units, unit => encoded.weights[unit] as number),
-    isSoft: Uint8Array.from(units, unit => encoded.isSoft[unit] as number),
-  }
 }

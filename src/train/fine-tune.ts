@@ -10,6 +10,7 @@ import {
   type Trainer,
   type TrainingRuntime,
 } from '../engine/index.ts'
+import { assert } from '../errors.ts'
 import type { EncoderConfig, EncoderWeights } from '../models/index.ts'
 import { type Clock, createRng, systemClock } from '../util/index.ts'
 import { openBest } from './best-epoch.ts'
@@ -69,10 +70,9 @@ export interface CheckpointOptions {
 }
 
 export interface HeldBack {
-  readonly rows: Pick<TrainingRows, 'sequences' | 'kind'>
-  /** Null where the frozen layers are computed in every step. */
-  readonly prefix: PrefixCache | null
-  /** How bad these logits [units, classCount] are; lower is better. */
+  /** Which of the rows: others than those that train. */
+  readonly subset: readonly number[]
+  /** How bad these logits [units, classCount] are, filled for the rows held back; lower is better. */
   readonly judge: (logits: Float32Array) => number
   /** Epochs without improvement before training ends. */
   readonly patience: number
@@ -100,7 +100,7 @@ export interface FineTuned {
   readonly heldBackLosses: readonly number[]
   /** The epoch, from 1, that the weights are of. */
   readonly bestEpoch: number
-  /** Logits of the rows held back under these weights. */
+  /** Logits of the rows held back under these weights, [units, classCount], others 0. */
   readonly heldBackLogits: Float32Array | null
 }
 
@@ -222,14 +222,14 @@ function layOutOptions({ rows, prefix, encoder }: Run): LayOutOptions {
 
 /** Batches by epoch and step. */
 function planEpochs({ recipe, rows }: Run): number[][][][] {
-  const lengths = rows.sequences.map(one => one.length)
+  const subset = rows.subset ?? [...rows.sequences.keys()]
+  const lengths = subset.map(row => (rows.sequences[row] as readonly number[]).length)
   const options = { lengths, batchTokens: recipe.batchTokens, maxRows: MAX_ROWS }
-  return Array.from({ length: recipe.epochCount }, (_, epoch) =>
-    groupsOf(
-      planEpoch(options, createRng(`fine-tune/${recipe.seed}/epoch/${epoch}`)),
-      recipe.accumulationSteps,
-    ),
-  )
+  return Array.from({ length: recipe.epochCount }, (_, epoch) => {
+    const plan = planEpoch(options, createRng(`fine-tune/${recipe.seed}/epoch/${epoch}`))
+    const batches = plan.map(batch => batch.map(i => subset[i] as number))
+    return groupsOf(batches, recipe.accumulationSteps)
+  })
 }
 
 function startProgress({ onStep }: Run, stepCount: number) {
@@ -241,11 +241,13 @@ function startProgress({ onStep }: Run, stepCount: number) {
 }
 
 function logitsNow(trainer: Trainer, run: Run): Promise<Float32Array> {
-  const { heldBack, forward, encoder, pace } = run as Run & { heldBack: HeldBack; forward: Forward }
-  const values = (name: string) =>
-    trainer.values.get(name) ??
-    (encoder.rows.find(one => one.input.name === name)?.table as Float32Array)
-  return forward.logits(heldBack.rows, values, { prefix: heldBack.prefix, pace })
+  const { heldBack, forward, encoder, rows, prefix, pace } = run
+  assert(heldBack !== undefined && forward !== null, 'rows held back are looked at')
+  const valuesOf = (name: string) => {
+    const table = encoder.rows.find(one => one.input.name === name)?.table
+    return trainer.values.get(name) ?? table ?? new Float32Array(0)
+  }
+  return forward.logits({ ...rows, subset: heldBack.subset }, { valuesOf, prefix, pace })
 }
 
 /** Takes up where an earlier run stopped, and writes down how far this one is. */

@@ -9,11 +9,14 @@ import { planEpoch } from './training-batches.ts'
 import { type TrainingRows, unitStarts } from './training-rows.ts'
 
 export interface Forward {
-  /** [units, classCount]. @throws cancelled, runtime-failed */
+  /** [units, classCount], 0 outside the subset. @throws cancelled, runtime-failed */
   logits(
-    rows: Pick<TrainingRows, 'sequences' | 'kind'>,
-    values: (parameter: string) => Float32Array,
-    options: { readonly prefix: PrefixCache | null; readonly pace: Pace },
+    rows: Pick<TrainingRows, 'sequences' | 'kind' | 'subset'>,
+    options: {
+      readonly valuesOf: (parameter: string) => Float32Array
+      readonly prefix: PrefixCache | null
+      readonly pace: Pace
+    },
   ): Promise<Float32Array>
   close(): Promise<void>
 }
@@ -30,16 +33,18 @@ export async function openForward(
   const inputs = [...graph.features, ...graph.parameters]
   await runtime.load(session, emit('forward', { inputs, outputs: { logits: graph.logits } }))
   return {
-    async logits(rows, values, { prefix, pace }) {
-      const parameters = parameterFeeds(graph, values)
+    async logits(rows, { valuesOf, prefix, pace }) {
+      const parameters = parameterFeeds(graph, valuesOf)
       const starts = unitStarts(rows)
       const all = new Float32Array((starts.at(-1) as number) * classCount)
-      const lengths = rows.sequences.map(one => one.length)
+      const subset = rows.subset ?? [...rows.sequences.keys()]
+      const lengths = subset.map(row => (rows.sequences[row] as readonly number[]).length)
       const plan = planEpoch(
         { lengths, batchTokens: BATCH_TOKENS, maxRows: MAX_ROWS },
         createRng('forward'),
       )
-      for (const batch of plan) {
+      for (const places of plan) {
+        const batch = places.map(i => subset[i] as number)
         await pace.breathe()
         const { feeds, length } = featureFeeds(batch, rows, prefix)
         const width = rows.kind === 'tokens' ? length : 1

@@ -22,20 +22,29 @@ export interface TrainingMetrics {
   readonly labels: readonly LabelMetrics[]
 }
 
-/** Mean log loss over what counts; the mean of the binary ones for several labels. `logits` [units, outputs]. */
-export function logLoss(
-  { targets, weights, outputs, kind }: EncodedRows,
-  logits: Float32Array,
-): number {
+/** Logits of all rows, looked at for some of them. */
+export interface Looked {
+  /** [units, outputs]. */
+  readonly logits: Float32Array
+  readonly subset: readonly number[]
+}
+
+/** Mean log loss over what counts; the mean of the binary ones for several labels. */
+export function logLoss(encoded: EncodedRows, { logits, subset }: Looked): number {
+  const { targets, weights, outputs, kind } = encoded
   const size = outputs.length
+  const starts = unitStarts(encoded)
   let sum = 0
   let total = 0
-  for (const [unit, weight] of weights.entries()) {
-    if (weight === 0) continue
-    const own = logits.subarray(unit * size, (unit + 1) * size)
-    const wanted = targets.subarray(unit * size, (unit + 1) * size)
-    sum += weight * (kind === 'multi-label' ? binaryLoss(own, wanted) : crossEntropy(own, wanted))
-    total += weight
+  for (const row of subset) {
+    for (let unit = starts[row] as number; unit < (starts[row + 1] as number); unit++) {
+      const weight = weights[unit] as number
+      if (weight === 0) continue
+      const own = logits.subarray(unit * size, (unit + 1) * size)
+      const wanted = targets.subarray(unit * size, (unit + 1) * size)
+      sum += weight * (kind === 'multi-label' ? binaryLoss(own, wanted) : crossEntropy(own, wanted))
+      total += weight
+    }
   }
   return total === 0 ? 0 : sum / total
 }
@@ -60,22 +69,22 @@ interface Tally {
   wanted: number
 }
 
-/** @param logits [units, outputs] */
-export function measure(encoded: EncodedRows, logits: Float32Array): TrainingMetrics {
-  const { labels, rows, task } = encoded
+export function measure(encoded: EncodedRows, looked: Looked): TrainingMetrics {
+  const { labels, task } = encoded
+  const { logits, subset } = looked
   const tallies = new Map<string, Tally>(
     labels.map(label => [label, { right: 0, said: 0, wanted: 0 }]),
   )
   let exact = 0
-  const said = answers(encoded, logits)
-  for (const [i, row] of rows.entries()) {
-    const wanted = wantedOf(encoded, i)
-    const own = said[i] as readonly string[]
+  const answer = answering(encoded, logits)
+  for (const row of subset) {
+    const wanted = wantedOf(encoded, row)
+    const own = answer(row)
     const both = own.filter(key => wanted.includes(key))
     for (const key of wanted) tallyOf(tallies, key).wanted++
     for (const key of own) tallyOf(tallies, key).said++
     for (const key of both) tallyOf(tallies, key).right++
-    if (both.length === own.length && both.length === wanted.length && row) exact++
+    if (both.length === own.length && both.length === wanted.length) exact++
   }
   const perLabel = [...tallies].map(([label, tally]) => ({
     label,
@@ -85,14 +94,14 @@ export function measure(encoded: EncodedRows, logits: Float32Array): TrainingMet
   const shown = perLabel.filter(one => one.support > 0)
   const macroF1 = shown.reduce((sum, one) => sum + one.f1, 0) / Math.max(1, shown.length)
   const micro = f1Of(total([...tallies.values()]))
-  const share = exact / Math.max(1, rows.length)
+  const share = exact / Math.max(1, subset.length)
   const scores: Record<string, number> =
     task === 'label' || task === 'pair'
       ? { accuracy: share, macroF1 }
       : task === 'labels'
         ? { microF1: micro.f1, macroF1, exactMatch: share }
         : { entityF1: micro.f1, precision: micro.precision, recall: micro.recall }
-  return { rowCount: rows.length, logLoss: logLoss(encoded, logits), scores, labels: perLabel }
+  return { rowCount: subset.length, logLoss: logLoss(encoded, looked), scores, labels: perLabel }
 }
 
 /** Keys are labels, for spans `start:end:label`. */
@@ -136,12 +145,12 @@ function wantedOf({ rows, task, words, labels }: EncodedRows, i: number): readon
   return Object.entries(row.probabilities).flatMap(([label, p]) => (p > 0.5 ? [label] : []))
 }
 
-/** What the logits say of each row, as keys. */
-function answers(encoded: EncodedRows, logits: Float32Array): string[][] {
-  const { outputs, rows, task } = encoded
+/** What the logits say of a row, as keys. */
+function answering(encoded: EncodedRows, logits: Float32Array): (row: number) => string[] {
+  const { outputs, task } = encoded
   const size = outputs.length
   const starts = unitStarts(encoded)
-  return rows.map((_, row) => {
+  return row => {
     const at = starts[row] as number
     const own = (unit: number) => logits.subarray(unit * size, (unit + 1) * size)
     if (task === 'labels') return outputs.filter((_label, k) => (own(at)[k] as number) > 0)
@@ -149,7 +158,7 @@ function answers(encoded: EncodedRows, logits: Float32Array): string[][] {
     return spansOf(encoded, row, unit => indexOfLargest(own(at + unit))).map(
       ({ start, end, label }) => `${start}:${end}:${label}`,
     )
-  })
+  }
 }
 
 function spansOf(

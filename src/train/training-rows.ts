@@ -16,6 +16,8 @@ export interface TrainingRows {
   readonly targets: Float32Array
   /** How much each unit counts: rows at a mean of 1; tokens that no label is known for at 0. */
   readonly weights: Float32Array
+  /** Rows that train; all without. */
+  readonly subset?: readonly number[]
 }
 
 /** Units before each row, and their total at the end. */
@@ -25,27 +27,6 @@ export function unitStarts({ sequences, kind }: Pick<TrainingRows, 'sequences' |
     starts[row + 1] = (starts[row] as number) + (kind === 'tokens' ? one.length : 1)
   })
   return starts
-}
-
-/** Some of the rows, in the order given. */
-export function pickRows(rows: TrainingRows, picked: ArrayLike<number>): TrainingRows {
-  const { classCount } = rows
-  const starts = unitStarts(rows)
-  const numbers = Array.from(picked)
-  const ranges = numbers.map(
-    row => [starts[row] as number, starts[row + 1] as number] as [number, number],
-  )
-  const unitCount = ranges.reduce((sum, [from, to]) => sum + to - from, 0)
-  const targets = new Float32Array(unitCount * classCount)
-  const weights = new Float32Array(unitCount)
-  let at = 0
-  for (const [from, to] of ranges) {
-    targets.set(rows.targets.subarray(from * classCount, to * classCount), at * classCount)
-    weights.set(rows.weights.subarray(from, to), at)
-    at += to - from
-  }
-  const sequences = numbers.map(row => rows.sequences[row] as readonly number[])
-  return { ...rows, sequences, targets, weights }
 }
 
 export interface LayOutOptions {
