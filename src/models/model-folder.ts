@@ -97,11 +97,11 @@ export async function readModelFolder(folder: string): Promise<ModelFolder> {
     const bytes = await optional(name)
     if (bytes !== undefined) tokenizer.set(name, bytes)
   }
+  const settings = parseFolderLabels(files.config)
   const classifier =
-    config.pooling === 'pooler'
+    config.pooling === 'pooler' || settings.problem === 'token-labels'
       ? readClassifier(tensors.tensors, { inSize: config.hiddenSize })
       : await readDense(folder, modules, config)
-  const settings = parseFolderLabels(files.config)
   requireLabels(settings.labels, classifier)
   return {
     ...settings,
@@ -125,7 +125,7 @@ function folderFiles(model: ModelFolder): ReadonlyMap<string, string | Uint8Arra
     ...folderTexts(config, { settings: model, classCount }),
     ...model.tokenizer,
   ])
-  if (config.pooling === 'pooler') {
+  if (config.pooling === 'pooler' || model.problem === 'token-labels') {
     files.set(
       'model.safetensors',
       writeEncoderWeights(weights, config, { prefix: 'bert.', classifier }),
@@ -148,11 +148,15 @@ function folderFiles(model: ModelFolder): ReadonlyMap<string, string | Uint8Arra
   return files
 }
 
-function requireWhole({ config, classifier, labels, tokenizer, isNormalised }: ModelFolder): void {
+function requireWhole(model: ModelFolder): void {
+  const { config, classifier, labels, tokenizer, isNormalised, problem } = model
   requireLabels(labels, classifier)
   if (!tokenizer.has('tokenizer.json')) throw unusable('there is no tokenizer.json')
   if (config.pooling === 'pooler' && (classifier === undefined || isNormalised)) {
     throw unusable('pooling by pooler is the layout of a classifier on vectors as they are')
+  }
+  if (problem === 'token-labels' && (classifier === undefined || isNormalised)) {
+    throw unusable('labels of tokens need a classifier on hidden states as they are')
   }
 }
 

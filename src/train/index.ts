@@ -1,7 +1,26 @@
 /** Layer 5: fitting and calibration. */
 export type { ClassifierData } from './cross-fit.ts'
+export { exportModel, modelGraph } from './export-model.ts'
 export {
   type ClassifierCandidate,
   type FitClassifierOptions,
   fitClassifier,
 } from './fit-classifier.ts'
+export type { LabelledRow, Span, TrainTask } from './labelled-rows.ts'
+export { type ModelCardRecord, renderModelCard } from './model-card.ts'
+export { parseRecipe, type Recipe } from './recipe.ts'
+export {
+  type RunRecord,
+  readRunRecord,
+  runsFolder,
+  type Tried,
+  writeRunRecord,
+} from './run-record.ts'
+export type { SearchMethod } from './search-plan.ts'
+export {
+  type TrainedModel,
+  type TrainModelOptions,
+  type TrainProgress,
+  trainModel,
+} from './train-model.ts'
+export type { LabelMetrics, TrainingMetrics } from './training-metrics.ts'
