@@ -69,6 +69,7 @@ const CACHE_SHARE = 0.5
 const MAX_EVALUATIONS = 80
 /** Rows × classes that one evaluation of the head's loss may hold: 80 MB a tensor. */
 const MAX_LOSS_CELLS = 20_000_000
+/** Epochs without improvement before a fit ends: a quarter of them, at least this many. */
 const PATIENCE = 2
 const PROGRESS_MS = 200
 const PROBE_ROWS = 160
@@ -194,7 +195,7 @@ export async function fitRecipe(
       heldBack: {
         subset: split.selection,
         judge: (logits: Float32Array) => logLoss(encoded, { logits, subset: split.selection }),
-        patience: PATIENCE,
+        patience: Math.max(PATIENCE, Math.ceil(recipe.epochCount / 4)),
       },
     }),
   })
