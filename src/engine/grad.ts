@@ -2,7 +2,8 @@
 import { UnderstudyError } from '../errors.ts'
 import { describe, type Input, type Node, type Result, scalar, type Value } from './graph.ts'
 import { Add } from './ops.ts'
-import { unbroadcast, VJP, type VjpRule } from './vjp.ts'
+import { VJP } from './vjp.ts'
+import { unbroadcast, type VjpRule } from './vjp-rules.ts'
 
 export interface GradOptions {
   /**
