@@ -47,9 +47,12 @@ export const ENCODER_OUTPUT = 'embedding'
 /** Far below any attention score, and finite: a row of padding only must not become NaN. */
 const MASKED = -1e9
 
+/** Name of the hidden states `[batch·length, hidden]` that layer `layer` starts from, 0 being the first. */
+export const hiddenOutput = (layer: number) => `hidden:${layer}`
+
 /**
- * The encoder's ONNX file: `inputIds` and `attentionMask` int64 `[batch, length]` in, `embedding`
- * float32 `[batch, hidden]` of unit length out.
+ * The encoder's ONNX file: `inputIds` and `attentionMask` int64 `[batch, length]` in, `embedding` float32 `[batch, hidden]` of
+ * unit length out, and for what stands on its lower layers the hidden states between them.
  */
 export function encoderGraph(
   config: EncoderConfig,
@@ -58,9 +61,14 @@ export function encoderGraph(
   const ids = input(ENCODER_IDS, 'int64', ['batch', 'length'])
   const mask = input(ENCODER_MASK, 'int64', ['batch', 'length'])
   const modules = frozenModules(config, weights)
-  const hidden = runLayers(embedTokens(ids, modules), mask, { config, layers: modules.layers })
-  const embedding = unitLength(poolTokens(hidden, mask, { config, pooler: modules.pooler }))
-  return emit('encoder', { inputs: [ids, mask], outputs: { [ENCODER_OUTPUT]: embedding } })
+  const outputs: Record<string, Value> = {}
+  let hidden = embedTokens(ids, modules)
+  for (const [i, layer] of modules.layers.entries()) {
+    outputs[hiddenOutput(i)] = hidden
+    hidden = runLayers(hidden, mask, { config, layers: [layer] })
+  }
+  outputs[ENCODER_OUTPUT] = unitLength(poolTokens(hidden, mask, { config, pooler: modules.pooler }))
+  return emit('encoder', { inputs: [ids, mask], outputs })
 }
 
 /** Token numbers int64 `[batch, length]` to hidden states `[batch·length, hidden]` before the first layer. */

@@ -37,7 +37,12 @@ export {
   modelsFolder,
   removeModel,
 } from './download.ts'
-export { createEncoder, type EncoderHandle, type EncoderOptions } from './encoder.ts'
+export {
+  createEncoder,
+  type EncoderBase,
+  type EncoderHandle,
+  type EncoderOptions,
+} from './encoder.ts'
 export { padBatch } from './encoder-batches.ts'
 export { type EncoderConfig, parseEncoderConfig } from './encoder-config.ts'
 export { type EncoderFiles, readEncoderFiles } from './encoder-files.ts'
@@ -45,12 +50,14 @@ export {
   ENCODER_IDS,
   ENCODER_MASK,
   embedTokens,
+  hiddenOutput,
   poolTokens,
   runLayers,
   unitLength,
 } from './encoder-graph.ts'
 export {
   type EncoderModules,
+  frozenLinear,
   frozenModules,
   type Layer,
   type LayerModules,
@@ -80,6 +87,7 @@ export { type WriteWeightsOptions, writeEncoderWeights } from './encoder-weights
 export { encodeHead, encodeNeighbours } from './head-file.ts'
 export {
   HEAD_INPUT,
+  HEAD_LOGITS,
   headGraph,
   type LinearHead,
   NEAREST_INDICES,
@@ -87,7 +95,7 @@ export {
   NEAREST_SIMILARITIES,
   neighboursGraph,
 } from './head-graph.ts'
-export { adapterClassifier, mergeAdapter } from './lora.ts'
+export { adapterClassifier, type CollectOptions, collectAdapter, mergeAdapter } from './lora.ts'
 export {
   type ModelFolder,
   readModelFolder,
@@ -108,4 +116,11 @@ export {
 export { type HashedFeatures, hashFeatures, weighFeatures } from './reflex-features.ts'
 export { REFLEX_SIGNAL_COUNT, reflexOpinion } from './reflex-part.ts'
 export { createTokenizer, type Tokenizer, type TokenizerOptions } from './tokenizer.ts'
+export {
+  encodeLayers,
+  TUNED_INPUT,
+  type TunedGraphOptions,
+  type TunedLayers,
+  tunedGraph,
+} from './tuned-layers.ts'
 export type * from './types.ts'

@@ -37,6 +37,8 @@ export interface TrainingRows {
   readonly targets: Float32Array
   /** How much each row counts, mean 1. */
   readonly weights: Float32Array
+  /** Rows that train; all without. */
+  readonly subset?: readonly number[]
 }
 
 export interface FineTuneOptions {
@@ -145,14 +147,14 @@ interface Run extends Omit<FineTuneOptions, 'prefix'> {
 
 async function runEpochs(trainer: Trainer, run: Run): Promise<number[]> {
   const { recipe, rows, pace, checkpoint, onStep } = run
-  const lengths = rows.sequences.map(one => one.length)
+  const subset = rows.subset ?? [...rows.sequences.keys()]
+  const lengths = subset.map(row => (rows.sequences[row] as readonly number[]).length)
   const planOptions = { lengths, batchTokens: recipe.batchTokens, maxRows: MAX_ROWS }
-  const epochs = Array.from({ length: recipe.epochCount }, (_, epoch) =>
-    groupsOf(
-      planEpoch(planOptions, createRng(`fine-tune/${recipe.seed}/epoch/${epoch}`)),
-      recipe.accumulationSteps,
-    ),
-  )
+  const epochs = Array.from({ length: recipe.epochCount }, (_, epoch) => {
+    const plan = planEpoch(planOptions, createRng(`fine-tune/${recipe.seed}/epoch/${epoch}`))
+    const batches = plan.map(batch => batch.map(i => subset[i] as number))
+    return groupsOf(batches, recipe.accumulationSteps)
+  })
   const stepCount = epochs.reduce((sum, epoch) => sum + epoch.length, 0)
   const rate = scheduleOf(recipe, stepCount)
   const resumed = checkpoint && (await readCheckpoint(checkpoint.path, checkpoint.runId))
