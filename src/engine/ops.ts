@@ -3,6 +3,8 @@ import { type Attributes, type DType, int64, type Result, type Value } from './g
 import { CAST_TO } from './operator-rules.ts'
 import { apply, type OperatorName } from './operators.ts'
 
+export * from './ops-quantized.ts'
+
 function one(op: OperatorName, inputs: readonly (Value | undefined)[], attributes?: Attributes) {
   return apply(op, inputs, attributes)[0] as Result
 }
@@ -136,3 +138,15 @@ export const SimplifiedLayerNormalization = (x: Value, scale: Value, epsilon: nu
  */
 export const RotaryEmbedding = (x: Value, positions: Value, cosines: Value, sines: Value) =>
   one('RotaryEmbedding', [x, positions, cosines, sines], {})
+/** The norm of `x + skip` over the last axis. */
+export const SkipLayerNormalization = (
+  x: Value,
+  skip: Value,
+  { scale, bias, epsilon }: { scale: Value; bias: Value; epsilon: number },
+) => one('SkipLayerNormalization', [x, skip, scale, bias], { epsilon })
+/** Scaled dot-product attention over heads laid side by side; `mask` int32 `[batch, length]`, 1 where a token is. */
+export const MultiHeadAttention = (
+  { query, key, value }: { query: Value; key: Value; value: Value },
+  mask: Value,
+  headCount: number,
+) => one('MultiHeadAttention', [query, key, value, undefined, mask], { num_heads: headCount })
