@@ -24,6 +24,7 @@ export const ERRORS = {
   'ledger-corrupt': { status: 500, type: 'server_error', exit: 1 },
   'store-unavailable': { status: 503, type: 'server_error', exit: 1 },
   'data-folder-busy': { status: 409, type: 'server_error', exit: 1 },
+  'training-diverged': { status: 422, type: 'invalid_request_error', exit: 1 },
   'job-failed': { status: 500, type: 'server_error', exit: 1 },
   cancelled: { status: 499, type: 'server_error', exit: 130 },
   bug: { status: 500, type: 'server_error', exit: 70 },

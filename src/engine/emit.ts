@@ -41,14 +41,14 @@ export function emit(
   })
 }
 
-interface Sorted {
+export interface Sorted {
   readonly nodes: readonly Node[]
   readonly constants: readonly Constant[]
   readonly inputs: readonly Input[]
 }
 
 /** Everything the outputs rest on, nodes after what they use. Iterative: a graph may be deep. */
-function sortNodes(outputs: readonly Value[]): Sorted {
+export function sortNodes(outputs: readonly Value[]): Sorted {
   const nodes = new Set<Node>()
   const constants = new Set<Constant>()
   const inputs = new Set<Input>()

@@ -1,5 +1,13 @@
-/** Layer 2, portable: ONNX graphs as immutable values. */
+/** Layer 2, portable: ONNX graphs as immutable values, their gradients, and training steps on a runtime that is handed in. */
+export {
+  compileTraining,
+  gradientName,
+  LOSS,
+  type TrainingGraph,
+  type TrainingModels,
+} from './compile.ts'
 export { emit } from './emit.ts'
+export { type GradOptions, grad } from './grad.ts'
 export {
   type Constant,
   type ConstantData,
@@ -19,3 +27,26 @@ export {
 export type { OperatorRule } from './operator-rules.ts'
 export { OPERATORS, type OperatorName } from './operators.ts'
 export * from './ops.ts'
+export {
+  adamW,
+  constantSchedule,
+  cosineSchedule,
+  linearSchedule,
+  type Optimizer,
+  type Schedule,
+  sgd,
+} from './optimizers.ts'
+export {
+  type Feeds,
+  type MicroBatch,
+  openTrainer,
+  type ParameterSpec,
+  type StepOptions,
+  type StepResult,
+  type TensorData,
+  type Trainer,
+  type TrainerOptions,
+  type TrainerState,
+  type TrainingRuntime,
+} from './trainer.ts'
+export type { RowsSpec } from './trainer-rows.ts'

@@ -40,18 +40,6 @@ export const CONTRIB_OPERATORS = {
       ]
     },
   },
-  /** The norm of `x + skip` over the last axis, in one step. */
-  SkipLayerNormalization: {
-    inputs: [4, 4],
-    domain: MICROSOFT,
-    attributes: { epsilon: 'float' },
-    infer: ([x, skip, scale, bias]) => {
-      const { shape } = of(x)
-      requireShape(of(skip).shape, shape)
-      for (const part of [scale, bias]) requireShape(of(part).shape, shape.slice(-1))
-      return [{ dtype: floats(sameType(x, skip, scale, bias)), shape }]
-    },
-  },
   /** Attention over heads laid side by side: query, key, value `[batch, length, hidden]`, none, mask int32 `[batch, length]`. */
   MultiHeadAttention: {
     inputs: [3, 5],

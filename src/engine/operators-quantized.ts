@@ -23,15 +23,6 @@ export const QUANTIZED_OPERATORS = {
       { dtype: 'uint8', shape: [] },
     ],
   },
-  /** To the type of the zero point by a scale that is known: x, scale, zeroPoint. */
-  QuantizeLinear: {
-    inputs: [3, 3],
-    infer: ([x, scale, zeroPoint]) => {
-      floats(of(x).dtype)
-      requireShape(of(scale).shape, of(zeroPoint).shape)
-      return [{ dtype: bytes(of(zeroPoint)), shape: of(x).shape }]
-    },
-  },
   /** `(x − zeroPoint) · scale`, with scales per tensor, along one axis, or per block of one axis. */
   DequantizeLinear: {
     inputs: [2, 3],
@@ -84,26 +75,6 @@ export const QUANTIZED_OPERATORS = {
     domain: MICROSOFT,
     attributes: { gather_axis: 'int', quantize_axis: 'int', block_size: 'int', bits: 'int' },
     infer: ([data, indices, scales], attributes) => [gathered([data, indices, scales], attributes)],
-  },
-  /**
-   * Self-attention from bytes in one step: x `[batch, length, hidden]`, weights of query, key and value side by side
-   * `[hidden, 3 · hidden]`, bias, scales of both, mask int32 `[batch, length]`, zero points of both.
-   */
-  QAttention: {
-    inputs: [5, 8],
-    domain: MICROSOFT,
-    attributes: { num_heads: 'int', unidirectional: 'int' },
-    infer: ([x, weight, bias, , weightScale, mask], { num_heads: heads }) => {
-      const { shape } = of(x)
-      if (shape.length !== 3) throw new ShapeError('x needs [batch, length, hidden]')
-      const [, columns] = byteProduct(x, weight).slice(-2) as [Dim, Dim]
-      const type = scaledProduct([...shape.slice(0, 2), columns], weightScale, bias)
-      if (mask !== undefined) requireShape(mask.shape, shape.slice(0, 2))
-      const [width] = integers([columns]) as [number]
-      if (width % (3 * (heads as number)) !== 0)
-        throw new ShapeError(`${width} is not 3 · heads · size`)
-      return [{ dtype: type.dtype, shape: shape.with(-1, width / 3) }]
-    },
   },
 } as const satisfies Record<string, OperatorRule>
 

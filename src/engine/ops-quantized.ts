@@ -17,26 +17,13 @@ export function DynamicQuantizeLinear(x: Value): Required<QuantizedValue> {
   return { values, scale, zeroPoint }
 }
 
-/** Bytes of the zero point's type, by a scale that is known. */
-export function QuantizeLinear(x: Value, scale: Value, zeroPoint: Value): Required<QuantizedValue> {
-  return { values: one(apply('QuantizeLinear', [x, scale, zeroPoint])), scale, zeroPoint }
-}
-
 /** Floats again; scales per tensor, or along `axis`. */
 export const DequantizeLinear = ({ values, scale, zeroPoint }: QuantizedValue, axis = 0) =>
   one(apply('DequantizeLinear', [values, scale, ...optional(zeroPoint)], { axis }))
 
 /** int32 `(a − aZero)·(b − bZero)`. */
 export const MatMulInteger = (a: Omit<QuantizedValue, 'scale'>, b: Omit<QuantizedValue, 'scale'>) =>
-  one(
-    apply(
-      'MatMulInteger',
-      [a.values, b.values, a.zeroPoint, b.zeroPoint].slice(
-        0,
-        b.zeroPoint ? 4 : a.zeroPoint ? 3 : 2,
-      ),
-    ),
-  )
+  one(apply('MatMulInteger', [a.values, b.values, a.zeroPoint, ...optional(b.zeroPoint)]))
 
 /** Float `a·b + bias` from integers. */
 export const MatMulIntegerToFloat = (a: QuantizedValue, b: QuantizedValue, bias?: Value) =>
@@ -98,32 +85,6 @@ export const GatherBlockQuantized = (
       block_size: blockSize,
       bits,
     }),
-  )
-
-/**
- * Self-attention from `x` `[batch, length, hidden]` as bytes; `weight` of query, key and value side by side, `bias` of
- * all three, `mask` int32 `[batch, length]`, 1 where a token is.
- */
-export const QAttention = (
-  x: QuantizedValue,
-  { weight, bias }: { readonly weight: QuantizedValue; readonly bias: Value },
-  { mask, headCount }: { readonly mask: Value; readonly headCount: number },
-) =>
-  one(
-    apply(
-      'QAttention',
-      [
-        x.values,
-        weight.values,
-        bias,
-        x.scale,
-        weight.scale,
-        mask,
-        x.zeroPoint,
-        ...optional(weight.zeroPoint),
-      ],
-      { num_heads: headCount, unidirectional: 0 },
-    ),
   )
 
 function one(results: readonly Result[]): Result {

@@ -136,17 +136,16 @@ export const SimplifiedLayerNormalization = (x: Value, scale: Value, epsilon: nu
  * Rotates the features of each head by its position. `x` [batch, heads, length, size], `positions` int64 [batch, length],
  * `cosines` and `sines` [positions, size / 2].
  */
-export const RotaryEmbedding = (x: Value, positions: Value, cosines: Value, sines: Value) =>
-  one('RotaryEmbedding', [x, positions, cosines, sines], {})
-/** The norm of `x + skip` over the last axis. */
-export const SkipLayerNormalization = (
+export const RotaryEmbedding = (
   x: Value,
-  skip: Value,
-  { scale, bias, epsilon }: { scale: Value; bias: Value; epsilon: number },
-) => one('SkipLayerNormalization', [x, skip, scale, bias], { epsilon })
+  positions: Value,
+  cosines: Value,
+  sines: Value,
+  attributes: Attributes = {},
+) => one('RotaryEmbedding', [x, positions, cosines, sines], attributes)
 /** Scaled dot-product attention over heads laid side by side; `mask` int32 `[batch, length]`, 1 where a token is. */
 export const MultiHeadAttention = (
-  { query, key, value }: { query: Value; key: Value; value: Value },
+  { query, key, value }: { readonly query: Value; readonly key: Value; readonly value: Value },
   mask: Value,
   headCount: number,
 ) => one('MultiHeadAttention', [query, key, value, undefined, mask], { num_heads: headCount })

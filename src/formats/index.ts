@@ -11,6 +11,16 @@ export {
   writeOnnx,
 } from './onnx.ts'
 export {
+  type LoraModule,
+  loraScaling,
+  type PeftAdapter,
+  type PeftFiles,
+  readPeftAdapter,
+  writePeftAdapter,
+} from './peft-adapter.ts'
+export {
+  float16Tensor,
+  float32Tensor,
   float32Values,
   readSafetensors,
   SAFETENSORS_BYTES,

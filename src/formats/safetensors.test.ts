@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { isUnderstudyError } from '../errors.ts'
 import {
+  float16Tensor,
   float32Values,
   readSafetensors,
   type SafetensorsTensor,
@@ -66,6 +67,29 @@ describe('readSafetensors', () => {
     expect([...float32Values('b', { type: 'BF16', shape: [2], bytes: brain })]).toEqual([1, -3])
     const integers = { type: 'I64', shape: [1], bytes: new Uint8Array(8) } as const
     expect(() => float32Values('ids', integers)).toThrow(/ids is I64/)
+  })
+
+  it('narrows to half floats and back: exact where halves are, else to the nearest, even on a tie', () => {
+    const every = Uint16Array.from({ length: 2 ** 16 }, (_, bits) => bits)
+    const halves = { type: 'F16', shape: [2 ** 16], bytes: new Uint8Array(every.buffer) } as const
+    const wide = float32Values('h', halves)
+    const back = new Uint16Array(float16Tensor(wide, [2 ** 16]).bytes.buffer)
+    const odd = [...back.entries()].filter(([bits, again]) =>
+      Number.isNaN(wide[bits]) ? (again & 0x7fff) <= 0x7c00 : again !== bits,
+    )
+    expect(odd).toEqual([])
+    const narrow = (value: number) =>
+      float32Values('x', float16Tensor(Float32Array.of(value), [1]))[0]
+    expect(narrow(1 + 2 ** -11)).toBe(1)
+    expect(narrow(1 + 3 * 2 ** -11)).toBe(1 + 2 ** -9)
+    expect(narrow(1 + 2 ** -11 + 2 ** -20)).toBe(1 + 2 ** -10)
+    expect([narrow(2 ** -25), narrow(2 ** -25 + 2 ** -40), narrow(-1e-30)]).toEqual([
+      0,
+      2 ** -24,
+      -0,
+    ])
+    expect(narrow(65_519)).toBe(65_504)
+    expect(() => narrow(65_520)).toThrow(/65520 does not fit/)
   })
 
   const json = JSON.stringify

@@ -1,5 +1,6 @@
 /** Reads and writes safetensors files as bytes. Trusts nothing in them, and knows no model. */
 import { UnderstudyError } from '../errors.ts'
+import { floatBitsToHalf, halfToFloatBits } from './half.ts'
 import { duplicateKey } from './json-keys.ts'
 
 /** Element types of the format and their sizes in bytes. */
@@ -78,6 +79,32 @@ export function float32Values(name: string, tensor: SafetensorsTensor): Float32A
     default:
       throw corrupt(`tensor ${name} is ${type}, where floating-point numbers are needed`)
   }
+}
+
+/** Numbers as a tensor of 32-bit floats, without a copy. */
+export function float32Tensor(values: Float32Array, shape: readonly number[]): SafetensorsTensor {
+  const { buffer, byteOffset, byteLength } = values
+  return { type: 'F32', shape, bytes: new Uint8Array(buffer, byteOffset, byteLength) }
+}
+
+/**
+ * Numbers as a tensor of 16-bit floats, each rounded to the nearest: half the bytes, about three decimal digits.
+ * @throws model-corrupt for numbers beyond 65,504, which would turn into infinity
+ */
+export function float16Tensor(values: Float32Array, shape: readonly number[]): SafetensorsTensor {
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length)
+  const bytes = new Uint8Array(values.length * 2)
+  const view = new DataView(bytes.buffer)
+  for (const [i, one] of bits.entries()) {
+    const half = floatBitsToHalf(one)
+    if ((half & 0x7fff) === 0x7c00 && Number.isFinite(values[i])) {
+      throw new UnderstudyError('model-corrupt', `${values[i]} does not fit a 16-bit float`, {
+        help: 'Write these weights as 32-bit floats.',
+      })
+    }
+    view.setUint16(i * 2, half, true)
+  }
+  return { type: 'F16', shape, bytes }
 }
 
 /** The bytes of a safetensors file with these tensors, in this order. */
@@ -191,18 +218,6 @@ function widen(bytes: Uint8Array, toFloatBits: (bits: number) => number): Float3
   const bits = new Uint32Array(bytes.byteLength / 2)
   for (let i = 0; i < bits.length; i++) bits[i] = toFloatBits(view.getUint16(i * 2, true))
   return new Float32Array(bits.buffer)
-}
-
-/** IEEE 754 binary16 to binary32, subnormals included. */
-function halfToFloatBits(half: number): number {
-  const sign = (half & 0x8000) << 16
-  const exponent = (half >> 10) & 0x1f
-  const fraction = half & 0x3ff
-  if (exponent === 0x1f) return sign | 0x7f800000 | (fraction << 13)
-  if (exponent > 0) return sign | ((exponent + 112) << 23) | (fraction << 13)
-  if (fraction === 0) return sign
-  const shift = Math.clz32(fraction) - 21
-  return sign | ((113 - shift) << 23) | (((fraction << shift) & 0x3ff) << 13)
 }
 
 function corrupt(what: string, cause?: unknown): UnderstudyError {

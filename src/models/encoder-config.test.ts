@@ -4,7 +4,7 @@ import { parseEncoderConfig } from './encoder-config.ts'
 
 const parse = (
   change: Record<string, unknown>,
-  rest: { sentenceBert?: string; pooling?: string } = {},
+  rest: { sentenceBert?: string; pooling?: string; tokenizerConfig?: string } = {},
 ) => parseEncoderConfig({ config: JSON.stringify({ ...toyConfig, ...change }), ...rest })
 
 describe('parseEncoderConfig', () => {
@@ -20,6 +20,20 @@ describe('parseEncoderConfig', () => {
     })
     expect(parse({}, { sentenceBert: '{"max_seq_length": 999}' }).maxTokens).toBe(16)
     expect(parse({}, { sentenceBert: '{"max_seq_length": null}' }).maxTokens).toBe(16)
+  })
+
+  it('takes them from where sentence-transformers 6 keeps them, too', () => {
+    const newer = { sentenceBert: '{}', pooling: '{"pooling_mode":"cls","include_prompt":true}' }
+    const limit = (length: number) => ({ tokenizerConfig: `{"model_max_length":${length}}` })
+    expect(parse({}, { ...newer, ...limit(12) })).toMatchObject({ maxTokens: 12, pooling: 'cls' })
+    expect(parse({}, { ...limit(12), sentenceBert: '{"max_seq_length":9}' }).maxTokens).toBe(9)
+    expect(parse({}, limit(1e30)).maxTokens).toBe(16)
+  })
+
+  it('pools as BertForSequenceClassification does, unless a file says otherwise', () => {
+    const classifier = { architectures: ['BertForSequenceClassification'] }
+    expect(parse(classifier).pooling).toBe('pooler')
+    expect(parse(classifier, { pooling: '{"pooling_mode":"mean"}' }).pooling).toBe('mean')
   })
 
   it.each([
@@ -46,6 +60,8 @@ describe('parseEncoderConfig', () => {
     ['{"pooling_mode_max_tokens":true,"pooling_mode_mean_tokens":true}', /pooling_mode_max_tokens/],
     ['{"pooling_mode_cls_token":true,"pooling_mode_mean_tokens":true}', /either/],
     ['{}', /either/],
+    ['{"pooling_mode":"lasttoken"}', /pooling_mode/],
+    ['{"pooling_mode":["cls","mean"]}', /pooling_mode/],
     ['[', /not JSON/],
   ])('refuses the pooling %s', (pooling, message) => {
     expect(() => parse({}, { pooling })).toThrow(message)

@@ -13,7 +13,11 @@ export interface EncoderConfig {
   readonly typeCount: number
   readonly layerNormEpsilon: number
   readonly activation: 'gelu' | 'gelu-tanh' | 'relu'
-  readonly pooling: 'mean' | 'cls'
+  /**
+   * How the last hidden states become one vector: their mean, that of the first token, or that after the pooler's matrix
+   * and tanh, as `BertForSequenceClassification` classifies.
+   */
+  readonly pooling: 'mean' | 'cls' | 'pooler'
   /** Longest sequence that the model is used with, special tokens included. */
   readonly maxTokens: number
 }
@@ -25,6 +29,8 @@ export interface EncoderConfigFiles {
   readonly sentenceBert?: string | undefined
   /** `1_Pooling/config.json`. */
   readonly pooling?: string | undefined
+  /** `tokenizer_config.json`: newer sentence-transformers keep the limit there. */
+  readonly tokenizerConfig?: string | undefined
 }
 
 const count = z.int().min(1).max(1_000_000)
@@ -41,9 +47,13 @@ const bertSchema = z.object({
   layer_norm_eps: z.number().positive().max(1),
   hidden_act: z.enum(['gelu', 'gelu_new', 'gelu_pytorch_tanh', 'relu']),
   position_embedding_type: z.literal('absolute').default('absolute'),
+  architectures: z.array(z.string()).nullish(),
 })
 const sentenceBertSchema = z.object({ max_seq_length: count.nullish() })
+const tokenizerSchema = z.object({ model_max_length: z.number().min(1).nullish() })
 const poolingSchema = z.object({
+  /** sentence-transformers 6 and later, in place of the flags. */
+  pooling_mode: z.enum(['mean', 'cls']).optional(),
   pooling_mode_cls_token: z.boolean().default(false),
   pooling_mode_mean_tokens: z.boolean().default(false),
   pooling_mode_max_tokens: z.literal(false).default(false),
@@ -60,11 +70,6 @@ const ACTIVATIONS = {
 /** @throws model-corrupt naming the file and the key */
 export function parseEncoderConfig(files: EncoderConfigFiles): EncoderConfig {
   const bert = parse('config.json', bertSchema, files.config)
-  const { max_seq_length: maxSeqLength } = parse(
-    'sentence_bert_config.json',
-    sentenceBertSchema,
-    files.sentenceBert ?? '{}',
-  )
   if (bert.hidden_size % bert.num_attention_heads !== 0) {
     throw corrupt(
       'config.json',
@@ -81,18 +86,35 @@ export function parseEncoderConfig(files: EncoderConfigFiles): EncoderConfig {
     typeCount: bert.type_vocab_size,
     layerNormEpsilon: bert.layer_norm_eps,
     activation: ACTIVATIONS[bert.hidden_act],
-    pooling: parsePooling(files.pooling),
-    maxTokens: Math.min(maxSeqLength ?? bert.max_position_embeddings, bert.max_position_embeddings),
+    pooling: parsePooling(files.pooling, bert.architectures ?? []),
+    maxTokens: Math.min(parseMaxTokens(files), bert.max_position_embeddings),
   }
 }
 
-function parsePooling(text: string | undefined): 'mean' | 'cls' {
-  if (text === undefined) return 'mean'
-  const { pooling_mode_cls_token: cls, pooling_mode_mean_tokens: mean } = parse(
-    '1_Pooling/config.json',
-    poolingSchema,
-    text,
+function parseMaxTokens({ sentenceBert = '{}', tokenizerConfig = '{}' }: EncoderConfigFiles) {
+  const { max_seq_length: own } = parse(
+    'sentence_bert_config.json',
+    sentenceBertSchema,
+    sentenceBert,
   )
+  if (typeof own === 'number') return own
+  const { model_max_length: all } = parse('tokenizer_config.json', tokenizerSchema, tokenizerConfig)
+  return all ?? Number.POSITIVE_INFINITY
+}
+
+function parsePooling(
+  text: string | undefined,
+  architectures: readonly string[],
+): EncoderConfig['pooling'] {
+  if (text === undefined) {
+    return architectures.includes('BertForSequenceClassification') ? 'pooler' : 'mean'
+  }
+  const {
+    pooling_mode: mode,
+    pooling_mode_cls_token: cls,
+    pooling_mode_mean_tokens: mean,
+  } = parse('1_Pooling/config.json', poolingSchema, text)
+  if (mode !== undefined && !cls && !mean) return mode
   if (cls === mean) {
     throw corrupt('1_Pooling/config.json', 'it must choose either the cls token or the mean')
   }

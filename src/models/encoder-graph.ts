@@ -58,9 +58,17 @@ export function encoderGraph(
 /** Token numbers int64 `[batch, length]` to hidden states `[batch·length, hidden]` before the first layer. */
 export function embedTokens(ids: Value, modules: EncoderModules): Value {
   const words = modules.words(ids) // [batch, length, hidden]
-  const positions = Slice(modules.positions, { axis: 0, end: Shape(ids, 1, 2) }) // [length, hidden]
-  const hiddenSize = modules.positions.shape[1] as number
+  const [positionCount, hiddenSize] = modules.positions.shape as [number, number]
+  const all = constant('position', 'int64', BigInt64Array.from(count(positionCount)), [
+    positionCount,
+  ])
+  const positions = Gather(modules.positions, Slice(all, { axis: 0, end: Shape(ids, 1, 2) })) // [length, hidden]
   return modules.embeddingNorm(Reshape(Add(words, positions), [-1, hiddenSize]))
+}
+
+/** 0n, 1n, … */
+function count(length: number): bigint[] {
+  return Array.from({ length }, (_, i) => BigInt(i))
 }
 
 /** Hidden states `[batch·length, hidden]` through some layers; `mask` int64 `[batch, length]`. */

@@ -2,6 +2,19 @@
 import { UnderstudyError } from '../errors.ts'
 import { float32Values, type Safetensors } from '../formats/index.ts'
 import type { EncoderConfig } from './encoder-config.ts'
+import {
+  CLASSIFIER,
+  EMBEDDING_NORM,
+  LAYER_LINEARS,
+  LAYER_NORMS,
+  layerPath,
+  linearSizes,
+  POOLER,
+  POSITIONS,
+  PREFIXES,
+  TYPES,
+  WORDS,
+} from './encoder-names.ts'
 
 /** A matrix `[in, out]`, the way `MatMul` wants it, and its bias `[out]`. */
 export interface Linear {
@@ -30,8 +43,12 @@ export interface EncoderWeights {
   readonly words: Float32Array
   /** `[positions, hidden]`, the embedding of token type 0 already added: one text has one type. */
   readonly positions: Float32Array
+  /** `[types, hidden]`, less the embedding of token type 0, which `positions` hold: what other types add. */
+  readonly types: Float32Array
   readonly embeddingNorm: Norm
   readonly layers: readonly LayerWeights[]
+  /** From the first token's last hidden state, before tanh; many encoders have one that nothing uses. */
+  readonly pooler?: Linear | undefined
 }
 
 /**
@@ -39,44 +56,77 @@ export interface EncoderWeights {
  * @throws model-corrupt naming the tensor that is missing or has another shape
  */
 export function readEncoderWeights(file: Safetensors, config: EncoderConfig): EncoderWeights {
-  const { hiddenSize: hidden, intermediateSize: intermediate } = config
+  const { hiddenSize: hidden } = config
   const take = tensorTaker(file)
-  const linear = (name: string, from: number, to: number): Linear => ({
-    weight: transpose(take([`${name}.weight`], [to, from]), to, from),
-    bias: take([`${name}.bias`], [to]),
+  const linear = (path: string, inSize: number, outSize: number): Linear => ({
+    weight: transpose(take([`${path}.weight`], [outSize, inSize]), outSize, inSize),
+    bias: take([`${path}.bias`], [outSize]),
   })
-  const norm = (name: string): Norm => ({
-    scale: take([`${name}.weight`, `${name}.gamma`], [hidden]),
-    bias: take([`${name}.bias`, `${name}.beta`], [hidden]),
+  const norm = (path: string): Norm => ({
+    scale: take([`${path}.weight`, `${path}.gamma`], [hidden]),
+    bias: take([`${path}.bias`, `${path}.beta`], [hidden]),
   })
-  const types = take(['embeddings.token_type_embeddings.weight'], [config.typeCount, hidden])
-  const positions = take(['embeddings.position_embeddings.weight'], [config.maxPositions, hidden])
-  return {
-    words: take(['embeddings.word_embeddings.weight'], [config.vocabularySize, hidden]),
-    positions: positions.map((value, i) => value + (types[i % hidden] as number)),
-    embeddingNorm: norm('embeddings.LayerNorm'),
-    layers: Array.from({ length: config.layerCount }, (_, i) => {
-      const layer = `encoder.layer.${i}`
-      return {
-        query: linear(`${layer}.attention.self.query`, hidden, hidden),
-        key: linear(`${layer}.attention.self.key`, hidden, hidden),
-        value: linear(`${layer}.attention.self.value`, hidden, hidden),
-        attentionOutput: linear(`${layer}.attention.output.dense`, hidden, hidden),
-        attentionNorm: norm(`${layer}.attention.output.LayerNorm`),
-        up: linear(`${layer}.intermediate.dense`, hidden, intermediate),
-        down: linear(`${layer}.output.dense`, intermediate, hidden),
-        outputNorm: norm(`${layer}.output.LayerNorm`),
-      }
+  const types = take([`${TYPES}.weight`], [config.typeCount, hidden])
+  const positions = take([`${POSITIONS}.weight`], [config.maxPositions, hidden])
+  const layer = (i: number): LayerWeights => ({
+    ...mapValues(LAYER_LINEARS, ({ path }, name) => {
+      const { inSize, outSize } = linearSizes(name, config)
+      return linear(`${layerPath(i)}.${path}`, inSize, outSize)
     }),
+    ...mapValues(LAYER_NORMS, path => norm(`${layerPath(i)}.${path}`)),
+  })
+  const hasPooler = config.pooling === 'pooler' || take.has(`${POOLER}.weight`)
+  return {
+    words: take([`${WORDS}.weight`], [config.vocabularySize, hidden]),
+    positions: positions.map((value, i) => value + (types[i % hidden] as number)),
+    types: types.map((value, i) => value - (types[i % hidden] as number)),
+    embeddingNorm: norm(EMBEDDING_NORM),
+    layers: Array.from({ length: config.layerCount }, (_, i) => layer(i)),
+    ...(hasPooler ? { pooler: linear(POOLER, hidden, hidden) } : {}),
   }
 }
 
+/**
+ * A classifier's matrix and bias, where there are any: `classifier.weight` is `[labels, inSize]`.
+ * @throws model-corrupt when only one is there, or a shape is wrong
+ */
+export function readClassifier(
+  tensors: Safetensors['tensors'],
+  { inSize, path = CLASSIFIER }: { readonly inSize: number; readonly path?: string },
+): Linear | undefined {
+  const weight = tensors.get(`${path}.weight`)
+  if (weight === undefined) return undefined
+  const outSize = weight.shape[0] ?? 0
+  if (outSize < 1) throw corrupt(`${path}.weight is [${weight.shape}]`)
+  const take = shapedTaker(tensors, '')
+  return {
+    weight: transpose(take([`${path}.weight`], [outSize, inSize]), outSize, inSize),
+    bias: take([`${path}.bias`], [outSize]),
+  }
+}
+
+/** The same keys with other values. */
+export function mapValues<Key extends string, From, To>(
+  from: Readonly<Record<Key, From>>,
+  change: (value: From, key: Key) => To,
+): Record<Key, To> {
+  const entries = Object.entries(from) as [Key, From][]
+  return Object.fromEntries(entries.map(([key, value]) => [key, change(value, key)])) as Record<
+    Key,
+    To
+  >
+}
+
 function tensorTaker({ tensors }: Safetensors) {
-  const prefix = ['', 'bert.', 'model.'].find(one =>
-    tensors.has(`${one}embeddings.word_embeddings.weight`),
-  )
+  const prefix = PREFIXES.find(one => tensors.has(`${one}${WORDS}.weight`)) ?? ''
+  return Object.assign(shapedTaker(tensors, prefix), {
+    has: (name: string) => tensors.has(prefix + name),
+  })
+}
+
+function shapedTaker(tensors: Safetensors['tensors'], prefix: string) {
   return (names: readonly string[], shape: readonly number[]): Float32Array => {
-    const name = names.map(one => `${prefix ?? ''}${one}`).find(one => tensors.has(one))
+    const name = names.map(one => prefix + one).find(one => tensors.has(one))
     const tensor = name === undefined ? undefined : tensors.get(name)
     if (name === undefined || tensor === undefined) {
       throw corrupt(`it has no tensor ${names.join(' or ')}`)
@@ -89,7 +139,7 @@ function tensorTaker({ tensors }: Safetensors) {
 }
 
 /** `[rows, columns]` to `[columns, rows]`. */
-function transpose(from: Float32Array, rows: number, columns: number): Float32Array {
+export function transpose(from: Float32Array, rows: number, columns: number): Float32Array {
   const to = new Float32Array(from.length)
   // In squares that fit the cache: a plain double loop takes three times as long.
   for (let r0 = 0; r0 < rows; r0 += 32) {

@@ -38,8 +38,34 @@ export {
   removeModel,
 } from './download.ts'
 export { createEncoder, type EncoderHandle, type EncoderOptions } from './encoder.ts'
+export { padBatch } from './encoder-batches.ts'
+export { type EncoderConfig, parseEncoderConfig } from './encoder-config.ts'
 export { type EncoderFiles, readEncoderFiles } from './encoder-files.ts'
+export {
+  ENCODER_IDS,
+  ENCODER_MASK,
+  embedTokens,
+  poolTokens,
+  runLayers,
+} from './encoder-graph.ts'
+export {
+  type EncoderModules,
+  frozenModules,
+  type Layer,
+  type LayerModules,
+} from './encoder-modules.ts'
+export { LAYER_LINEARS, type LayerLinear, layerPath, linearSizes } from './encoder-names.ts'
 export { headOpinion, type Neighbour } from './encoder-part.ts'
+export {
+  type EncoderWeights,
+  type LayerWeights,
+  type Linear,
+  type Norm,
+  readClassifier,
+  readEncoderWeights,
+  transpose,
+} from './encoder-weights.ts'
+export { type WriteWeightsOptions, writeEncoderWeights } from './encoder-weights-file.ts'
 export { encodeHead, encodeNeighbours } from './head-file.ts'
 export {
   HEAD_INPUT,
@@ -50,6 +76,14 @@ export {
   NEAREST_SIMILARITIES,
   neighboursGraph,
 } from './head-graph.ts'
+export { adapterClassifier, mergeAdapter } from './lora.ts'
+export {
+  type ModelFolder,
+  readModelFolder,
+  TOKENIZER_FILES,
+  type TokenizerFile,
+  writeModelFolder,
+} from './model-folder.ts'
 export { type Nearest, type Neighbours, neighboursOpinion, type VoteRule } from './neighbours.ts'
 export {
   decodeReflex,

@@ -11,6 +11,8 @@ export interface SessionSettings {
   readonly threads: number
   /** Whether waiting threads keep their core busy: faster on an idle machine, far slower on a shared one. */
   readonly spin: boolean
+  /** Keeps what a graph computes twice: for training with recomputation. */
+  readonly isRecomputing?: boolean
 }
 
 export interface OnnxSessions {
@@ -22,6 +24,15 @@ export interface OnnxSessions {
     calls: readonly RuntimeCall[],
     outputs?: readonly string[],
   ): Promise<Readonly<Record<string, Tensor>>>
+  /**
+   * Runs one graph and writes its results into the given buffers, which may be views: nothing is copied.
+   * @throws runtime-failed, also where a buffer has another size than the result
+   */
+  runInto(
+    session: string,
+    feeds: Readonly<Record<string, Tensor>>,
+    outputs: Readonly<Record<string, Tensor>>,
+  ): Promise<void>
   close(): Promise<void>
 }
 
@@ -61,6 +72,15 @@ export async function createOnnxSessions(settings: SessionSettings): Promise<Onn
         Object.entries(results.at(-1) ?? {}).map(([name, value]) => [name, fromOrt(value)]),
       )
     },
+    async runInto(name, feeds, outputs) {
+      const session = await sessions.get(name)
+      if (session === undefined) throw failed(`no graph is loaded as ${name}`)
+      try {
+        await session.run(toOrtAll(ort, feeds), toOrtAll(ort, outputs))
+      } catch (cause) {
+        throw failed(`${name} cannot run: ${firstLine(cause)}`, cause)
+      }
+    },
     async close() {
       await Promise.all([...sessions.keys()].map(unload))
     },
@@ -83,14 +103,24 @@ async function importOnnxRuntime(): Promise<typeof Ort> {
   }
 }
 
-function sessionOptions({ threads, spin }: SessionSettings): Ort.InferenceSession.SessionOptions {
+function sessionOptions({
+  threads,
+  spin,
+  isRecomputing = false,
+}: SessionSettings): Ort.InferenceSession.SessionOptions {
   return {
     executionProviders: ['cpu'],
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
     graphOptimizationLevel: 'all',
     logSeverityLevel: 3,
-    extra: { session: { intra_op: { allow_spinning: spin ? '1' : '0' } } },
+    extra: {
+      session: { intra_op: { allow_spinning: spin ? '1' : '0' } },
+      // What a training graph computes twice on purpose, to save memory, would be computed once and kept.
+      ...(isRecomputing && {
+        optimization: { disable_specified_optimizers: 'CommonSubexpressionElimination' },
+      }),
+    },
   }
 }
 
@@ -135,6 +165,17 @@ function neededLater(calls: readonly RuntimeCall[], index: number): string[] {
     'fromCall' in feed && feed.fromCall === index ? [feed.output] : [],
   )
   return [...new Set(names)]
+}
+
+function toOrtAll(
+  ort: typeof Ort,
+  tensors: Readonly<Record<string, Tensor>>,
+): Record<string, Ort.Tensor> {
+  const all: Record<string, Ort.Tensor> = {}
+  for (const [name, { type, data, dims }] of Object.entries(tensors)) {
+    all[name] = new ort.Tensor(type, data, dims)
+  }
+  return all
 }
 
 function toOrt(

@@ -1,7 +1,7 @@
 /** ONNX Runtime as an `InferenceRuntime`: in the calling thread, or in a pool of workers. Knows no model. */
 import { availableParallelism } from 'node:os'
 import { UnderstudyError } from '../errors.ts'
-import { createOnnxSessions, type SessionSettings } from './onnx-sessions.ts'
+import { createOnnxSessions, type OnnxSessions, type SessionSettings } from './onnx-sessions.ts'
 import type { InferenceRuntime, RuntimeCall, Tensor } from './types.ts'
 import { openWorkerLine, type WorkerLine } from './worker-line.ts'
 
@@ -15,6 +15,9 @@ export interface PoolOptions extends Partial<SessionSettings> {
 /** Measured by `bench/inference-threads.mjs`, see docs/log.md: two threads that sleep bear a busy neighbour best. */
 const DEFAULTS: SessionSettings = { threads: Math.min(2, availableParallelism()), spin: false }
 
+/** A runtime of the calling thread, which can also write into the caller's buffers: what training needs. */
+export type InProcessRuntime = InferenceRuntime & Pick<OnnxSessions, 'runInto'>
+
 type Outputs = Readonly<Record<string, Tensor>>
 
 /**
@@ -23,9 +26,10 @@ type Outputs = Readonly<Record<string, Tensor>>
  */
 export async function openInProcessRuntime(
   settings: Partial<SessionSettings> = {},
-): Promise<InferenceRuntime> {
+): Promise<InProcessRuntime> {
   const sessions = await createOnnxSessions({ ...DEFAULTS, ...settings })
   return {
+    runInto: sessions.runInto,
     load: sessions.load,
     unload: sessions.unload,
     async run(calls, { signal, outputs } = {}) {

@@ -1,0 +1,368 @@
+/**
+ * Steps of training: parameters, gradients and moments in flat buffers, passed to a runtime without copies. Knows no model and
+ * no data, and is handed the runtime.
+ */
+import { assert, UnderstudyError } from '../errors.ts'
+import { compileTraining, gradientName, LOSS, type TrainingGraph, UPDATE } from './compile.ts'
+import type { Input } from './graph.ts'
+import type { Optimizer } from './optimizers.ts'
+import { openRows, type RowsSpec } from './trainer-rows.ts'
+
+export interface TensorData {
+  readonly type: 'float32' | 'int64' | 'int32' | 'int8' | 'uint8' | 'bool'
+  readonly dims: readonly number[]
+  readonly data: Float32Array | BigInt64Array | Int32Array | Int8Array | Uint8Array
+}
+
+export type Feeds = Readonly<Record<string, TensorData>>
+
+/** What runs the models of a training step. Results are written into the given buffers, which may be views of larger ones. */
+export interface TrainingRuntime {
+  load(session: string, model: Uint8Array): Promise<void>
+  unload(session: string): Promise<void>
+  /** @throws runtime-failed */
+  runInto(session: string, feeds: Feeds, outputs: Feeds): Promise<void>
+}
+
+export interface ParameterSpec {
+  /** Of known sizes, one of the graph's parameters. */
+  readonly input: Input
+  /** Copied. */
+  readonly initial: Float32Array
+  /** Whether weight decay applies; usually to matrices only. */
+  readonly isDecayed: boolean
+  /** Multiplies the step's learning rate. */
+  readonly learningRateScale?: number
+}
+
+export interface TrainerOptions {
+  readonly graph: TrainingGraph
+  readonly parameters: readonly ParameterSpec[]
+  /** Tables of which each batch trains a few rows. */
+  readonly rows?: readonly RowsSpec[]
+  readonly optimizer: Optimizer
+  readonly runtime: TrainingRuntime
+  /** Sizes of the graph's further outputs for a batch. */
+  readonly outputDims?: (batch: MicroBatch) => Readonly<Record<string, readonly number[]>>
+}
+
+export interface MicroBatch {
+  readonly feeds: Feeds
+  /** Numbers of the rows, each once, that a table gives to this batch; its ids count along them. */
+  readonly rows?: Readonly<Record<string, Int32Array>>
+  /** Its part of the step, 1 for a step of one batch; parts sum to 1. */
+  readonly share?: number
+}
+
+export interface StepOptions {
+  readonly learningRate: number
+  readonly weightDecay?: number
+  /** Longest gradient over all parameters together; longer ones are shortened (Pascanu et al. 2013). */
+  readonly maxGradientNorm?: number
+}
+
+export interface StepResult {
+  readonly loss: number
+  /** Before clipping; NaN where it was not asked for. */
+  readonly gradientNorm: number
+  readonly outputs: Readonly<Record<string, Float32Array>>
+}
+
+/** Everything that a later trainer needs to go on as if nothing had happened. */
+export interface TrainerState {
+  readonly step: number
+  /** Flat buffers by name: `weights` and one per moment. */
+  readonly buffers: Readonly<Record<string, Float32Array>>
+}
+
+export interface Trainer {
+  /** Steps taken. */
+  readonly step: number
+  /** Current values by parameter, views that change with every step. */
+  readonly values: ReadonlyMap<string, Float32Array>
+  /** Bytes held in buffers. */
+  readonly byteLength: number
+  /**
+   * One update from the mean gradient of some batches.
+   * @throws training-diverged when loss or gradient is not a number; runtime-failed
+   */
+  train(batches: readonly MicroBatch[], options: StepOptions): Promise<StepResult>
+  /** Views, not copies. */
+  state(): TrainerState
+  /** @throws model-corrupt when the state is that of other parameters */
+  restore(state: TrainerState): void
+  close(): Promise<void>
+}
+
+/** Parameters per call of the update model: small enough for the cache, large enough to hide the call. Measured, docs/log.md. */
+const UPDATE_CHUNK = 1 << 16
+
+let openedCount = 0
+
+/** Compiles the graph, loads its models and starts from the initial values. */
+export async function openTrainer(options: TrainerOptions): Promise<Trainer> {
+  const { graph, optimizer, runtime } = options
+  const models = compileTraining(graph, optimizer)
+  const prefix = `train/${graph.name}/${openedCount++}`
+  const session = (model: keyof typeof models) => `${prefix}/${model}`
+  for (const [model, bytes] of Object.entries(models)) {
+    await runtime.load(session(model as keyof typeof models), bytes)
+  }
+  const arena = layOut(options.parameters, optimizer)
+  const tables = (options.rows ?? []).map(spec => openRows(spec, optimizer))
+  let step = 0
+
+  async function accumulate(batches: readonly MicroBatch[]) {
+    let loss = 0
+    let outputs: Record<string, Float32Array> = {}
+    for (const [i, batch] of batches.entries()) {
+      const share = batch.share ?? 1 / batches.length
+      const isAlone = batches.length === 1
+      const run = await runGradients(batch, isAlone ? arena.gradients : arena.scratch())
+      loss += share * run.loss
+      outputs = run.outputs
+      for (const table of tables) table.collect(batch.rows?.[table.name], isAlone ? 1 : share)
+      if (!isAlone) await addScratch(share, i === 0)
+    }
+    return { loss, outputs }
+  }
+
+  async function runGradients(batch: MicroBatch, into: Float32Array) {
+    const loss = new Float32Array(1)
+    const dims = options.outputDims?.(batch) ?? {}
+    const extra = Object.fromEntries(
+      Object.entries(dims).map(([name, size]) => [name, zeros(size)]),
+    )
+    const fed = tables.map(table => table.feed(batch.rows?.[table.name]))
+    await runtime.runInto(
+      session('gradients'),
+      Object.assign({}, batch.feeds, arena.feeds, ...fed.map(one => one.feeds)),
+      Object.assign(
+        { [LOSS]: tensor(loss, []) },
+        extra,
+        arena.gradientTensors(into),
+        ...fed.map(one => one.gradients),
+      ),
+    )
+    const outputs = Object.fromEntries(
+      Object.entries(extra).map(([name, { data }]) => [name, data as Float32Array]),
+    )
+    return { loss: loss[0] as number, outputs }
+  }
+
+  async function addScratch(share: number, isFirst: boolean): Promise<void> {
+    if (isFirst) arena.gradients.fill(0)
+    const [sum, values] = [tensor(arena.gradients), tensor(arena.scratch())]
+    const feeds = { sum, values, share: tensor(Float32Array.of(share), []) }
+    await runtime.runInto(session('accumulate'), feeds, { newSum: sum })
+  }
+
+  async function sumOfSquares(values: Float32Array): Promise<number> {
+    if (values.length === 0) return 0
+    const sum = new Float32Array(1)
+    await runtime.runInto(session('norm'), { values: tensor(values) }, { sum: tensor(sum, []) })
+    return sum[0] as number
+  }
+
+  /** One optimiser step of buffers of equal length, in place: see `Optimizer.update`. */
+  async function updateStretch(
+    weights: Float32Array,
+    gradients: Float32Array,
+    moments: Readonly<Record<string, Float32Array>>,
+    scalars: Feeds,
+  ): Promise<void> {
+    for (let at = 0; at < weights.length; at += UPDATE_CHUNK) {
+      const cut = (all: Float32Array) => tensor(all.subarray(at, at + UPDATE_CHUNK))
+      const weight = cut(weights)
+      const held = Object.entries(moments).map(([name, all]) => [name, cut(all)] as const)
+      await runtime.runInto(
+        session('update'),
+        {
+          [UPDATE.weight]: weight,
+          [UPDATE.gradient]: cut(gradients),
+          ...Object.fromEntries(held),
+          ...scalars,
+        },
+        {
+          [UPDATE.newWeight]: weight,
+          ...Object.fromEntries(held.map(([name, one]) => [UPDATE.newMoment(name), one])),
+        },
+      )
+    }
+  }
+
+  async function update(settings: StepOptions, gradientScale: number): Promise<void> {
+    const { learningRate, weightDecay = 0 } = settings
+    const scalarsOf = ({ isDecayed, learningRateScale = 1 }: Omit<Group, 'start' | 'end'>) => {
+      const values = optimizer.scalars({
+        step,
+        learningRate: learningRate * learningRateScale,
+        weightDecay: isDecayed ? weightDecay : 0,
+      })
+      return Object.fromEntries(
+        Object.entries({ ...values, [UPDATE.gradientScale]: gradientScale }).map(
+          ([name, value]) => [name, tensor(Float32Array.of(value), [])],
+        ),
+      )
+    }
+    for (const group of arena.groups) {
+      const cut = (all: Float32Array) => all.subarray(group.start, group.end)
+      const moments = mapValues(arena.moments, cut)
+      await updateStretch(cut(arena.weights), cut(arena.gradients), moments, scalarsOf(group))
+    }
+    for (const table of tables) {
+      await table.update((weights, gradients, moments) =>
+        updateStretch(weights, gradients, moments, scalarsOf(table)),
+      )
+    }
+  }
+
+  return {
+    get step() {
+      return step
+    },
+    values: arena.values,
+    byteLength: arena.byteLength + tables.reduce((sum, table) => sum + table.byteLength, 0),
+    async train(batches, settings) {
+      assert(batches.length > 0, 'a step needs a batch')
+      const { loss, outputs } = await accumulate(batches)
+      const { maxGradientNorm } = settings
+      const collected = tables.map(table => table.gradients())
+      const squares =
+        maxGradientNorm === undefined
+          ? [Number.NaN]
+          : await inOrder([arena.gradients, ...collected], sumOfSquares)
+      const gradientNorm = Math.sqrt(squares.reduce((a, b) => a + b))
+      const isSound = maxGradientNorm === undefined || Number.isFinite(gradientNorm)
+      if (!Number.isFinite(loss) || !isSound) throw diverged(step + 1, loss, settings)
+      step++
+      const limit = maxGradientNorm ?? Number.POSITIVE_INFINITY
+      await update(settings, gradientNorm > limit ? limit / (gradientNorm + 1e-6) : 1)
+      return { loss, gradientNorm, outputs }
+    },
+    state: () => ({
+      step,
+      buffers: Object.assign({}, arena.buffers, ...tables.map(table => table.buffers)),
+    }),
+    restore(state) {
+      const own: Record<string, Float32Array> = Object.assign(
+        {},
+        arena.buffers,
+        ...tables.map(table => table.buffers),
+      )
+      for (const [name, buffer] of Object.entries(own)) {
+        if (state.buffers[name]?.length !== buffer.length) throw foreignState(name)
+      }
+      for (const [name, buffer] of Object.entries(own)) {
+        buffer.set(state.buffers[name] as Float32Array)
+      }
+      step = state.step
+    },
+    async close() {
+      for (const model of Object.keys(models)) {
+        await runtime.unload(session(model as keyof typeof models))
+      }
+    },
+  }
+}
+
+/** Parameters in a row that are updated with the same scalars. */
+interface Group {
+  readonly start: number
+  readonly end: number
+  readonly isDecayed: boolean
+  readonly learningRateScale?: number
+}
+
+/** All parameters side by side in one buffer per kind, those of one group next to each other. */
+function layOut(specs: readonly ParameterSpec[], optimizer: Optimizer) {
+  const keyOf = ({ isDecayed, learningRateScale = 1 }: ParameterSpec) =>
+    `${isDecayed}/${learningRateScale}`
+  const keys = [...new Set(specs.map(keyOf))]
+  const ordered = keys.flatMap(key => specs.filter(spec => keyOf(spec) === key))
+  const length = ordered.reduce((sum, { initial }) => sum + initial.length, 0)
+  const buffer = () => new Float32Array(length)
+  const weights = buffer()
+  const gradients = buffer()
+  const moments = Object.fromEntries(optimizer.moments.map(name => [name, buffer()]))
+  const views = new Map<string, { start: number; end: number; dims: readonly number[] }>()
+  const groups: Group[] = []
+  let at = 0
+  for (const spec of ordered) {
+    const { input, initial, isDecayed, learningRateScale = 1 } = spec
+    const dims = input.shape as readonly number[]
+    const size = dims.reduce((a, b) => a * b, 1)
+    assert(size === initial.length, `${input.name} has ${initial.length} values for [${dims}]`)
+    weights.set(initial, at)
+    views.set(input.name, { start: at, end: at + size, dims })
+    const last = groups.at(-1)
+    if (last?.isDecayed === isDecayed && last.learningRateScale === learningRateScale) {
+      groups[groups.length - 1] = { ...last, end: at + size }
+    } else groups.push({ start: at, end: at + size, isDecayed, learningRateScale })
+    at += size
+  }
+  const tensors = (all: Float32Array, nameOf: (name: string) => string) =>
+    Object.fromEntries(
+      [...views].map(([name, { start, end, dims }]) => [
+        nameOf(name),
+        tensor(all.subarray(start, end), dims),
+      ]),
+    )
+  let spare: Float32Array | undefined
+  const ownGradients = tensors(gradients, gradientName)
+  return {
+    weights,
+    gradients,
+    moments,
+    groups,
+    buffers: { weights, ...moments } as Readonly<Record<string, Float32Array>>,
+    byteLength: 4 * length * (2 + optimizer.moments.length),
+    feeds: tensors(weights, name => name),
+    values: new Map(
+      [...views].map(([name, { start, end }]) => [name, weights.subarray(start, end)]),
+    ) as ReadonlyMap<string, Float32Array>,
+    /** A second buffer of gradients, made when first needed. */
+    scratch: () => {
+      spare ??= buffer()
+      return spare
+    },
+    gradientTensors: (into: Float32Array) =>
+      into === gradients ? ownGradients : tensors(into, gradientName),
+  }
+}
+
+function tensor(data: Float32Array, dims: readonly number[] = [data.length]): TensorData {
+  return { type: 'float32', dims, data }
+}
+
+function zeros(dims: readonly number[]): TensorData {
+  return tensor(new Float32Array(dims.reduce((a, b) => a * b, 1)), dims)
+}
+
+function mapValues<A, B>(record: Readonly<Record<string, A>>, f: (value: A) => B) {
+  return Object.fromEntries(Object.entries(record).map(([name, value]) => [name, f(value)]))
+}
+
+async function inOrder<A, B>(items: readonly A[], f: (item: A) => Promise<B>): Promise<B[]> {
+  const results: B[] = []
+  for (const item of items) results.push(await f(item))
+  return results
+}
+
+function diverged(step: number, loss: number, { learningRate }: StepOptions): UnderstudyError {
+  const what = Number.isFinite(loss) ? 'the gradient is not a number' : `the loss is ${loss}`
+  return new UnderstudyError('training-diverged', `Training stopped at step ${step}: ${what}.`, {
+    help: `Lower the learning rate (it was ${learningRate.toPrecision(3)}), warm up longer, or clip gradients; look for weights that are not numbers.`,
+    details: { step },
+  })
+}
+
+function foreignState(name: string): UnderstudyError {
+  return new UnderstudyError(
+    'model-corrupt',
+    `The checkpoint does not fit: ${name} is missing or has another size.`,
+    {
+      help: 'Start the training again without the checkpoint.',
+    },
+  )
+}
