@@ -59,8 +59,7 @@ export interface BlockQuantized {
 export const MatMulNBits = (
   a: Value,
   { rows, columns, bits, blockSize, packed, scales }: BlockQuantized,
-  bias?: Value,
-  accuracyLevel: 1 | 4 = 4,
+  { bias, accuracyLevel = 4 }: { readonly bias?: Value; readonly accuracyLevel?: 1 | 4 } = {},
 ) =>
   one(
     apply('MatMulNBits', [a, packed, scales, ...(bias ? [undefined, undefined, bias] : [])], {
