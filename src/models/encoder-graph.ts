@@ -28,8 +28,7 @@ import {
   type Value,
 } from '../engine/index.ts'
 import type { EncoderConfig } from './encoder-config.ts'
-import { type EncoderModules, frozenModules, type LayerModules } from './encoder-modules.ts'
-import type { EncoderWeights } from './encoder-weights.ts'
+import type { Attend, EncoderModules, LayerModules } from './encoder-modules.ts'
 
 /** Names of what is fed and what comes out. */
 export const ENCODER_IDS = 'inputIds'
@@ -45,12 +44,14 @@ const MASKED = -1e9
  */
 export function encoderGraph(
   config: EncoderConfig,
-  weights: EncoderWeights,
+  modules: EncoderModules,
 ): Uint8Array<ArrayBuffer> {
   const ids = input(ENCODER_IDS, 'int64', ['batch', 'length'])
   const mask = input(ENCODER_MASK, 'int64', ['batch', 'length'])
-  const modules = frozenModules(config, weights)
-  const hidden = runLayers(embedTokens(ids, modules), mask, { config, layers: modules.layers })
+  const { layers, attend } = modules
+  const rows = embedTokens(ids, modules)
+  const tokens = attend ? Reshape(rows, shapeOfTokens(mask, config)) : rows
+  const hidden = runLayers(tokens, mask, { config, layers, attend })
   const embedding = poolTokens(hidden, mask, config)
   return emit('encoder', { inputs: [ids, mask], outputs: { [ENCODER_OUTPUT]: embedding } })
 }
@@ -71,21 +72,46 @@ function count(length: number): bigint[] {
   return Array.from({ length }, (_, i) => BigInt(i))
 }
 
-/** Hidden states `[batch·length, hidden]` through some layers; `mask` int64 `[batch, length]`. */
+export interface LayersOptions {
+  readonly config: EncoderConfig
+  readonly layers: readonly LayerModules[]
+  readonly attend?: Attend | undefined
+}
+
+/**
+ * Hidden states `[batch·length, hidden]`, or with `attend` `[batch, length, hidden]`, through some layers; `mask` int64
+ * `[batch, length]`.
+ */
 export function runLayers(
   hidden: Value,
   mask: Value,
-  { config, layers }: { readonly config: EncoderConfig; readonly layers: readonly LayerModules[] },
+  { config, layers, attend }: LayersOptions,
 ): Value {
+  if (attend)
+    return layers.reduce((x, layer) => fusedLayer(x, mask, { config, layer, attend }), hidden)
   const absent = Sub(scalar(1), Unsqueeze(Cast(mask, 'float32'), [1, 2]))
   const bias = Mul(absent, scalar(MASKED)) // [batch, 1, 1, length]
   return layers.reduce((x, layer) => transformerLayer(x, { mask, bias, config, layer }), hidden)
 }
 
-/** Hidden states `[batch·length, hidden]` to one vector of unit length per text, `[batch, hidden]`. */
+/** Hidden states of either shape to one vector of unit length per text, `[batch, hidden]`. */
 export function poolTokens(hidden: Value, mask: Value, config: EncoderConfig): Value {
-  const tokens = Reshape(hidden, Concat([Shape(mask), int64(config.hiddenSize)], 0))
+  const tokens = Reshape(hidden, shapeOfTokens(mask, config))
   return normalise(config.pooling === 'mean' ? meanPool(tokens, mask) : firstToken(tokens))
+}
+
+/** Sizes of hidden states text by text. */
+function shapeOfTokens(mask: Value, { hiddenSize }: EncoderConfig): Value {
+  return Concat([Shape(mask), int64(hiddenSize)], 0)
+}
+
+function fusedLayer(
+  x: Value,
+  mask: Value,
+  { layer, attend, config }: { layer: LayerModules; attend: Attend; config: EncoderConfig },
+): Value {
+  const parts = { query: layer.query(x), key: layer.key(x), value: layer.value(x) }
+  return afterAttention(x, attend(parts, mask), { layer, config })
 }
 
 interface LayerContext {
@@ -96,8 +122,15 @@ interface LayerContext {
 }
 
 function transformerLayer(x: Value, context: LayerContext): Value {
-  const { layer, config } = context
-  const attended = layer.attentionOutput(attention(x, context))
+  return afterAttention(x, attention(x, context), context)
+}
+
+function afterAttention(
+  x: Value,
+  mixed: Value,
+  { layer, config }: { readonly layer: LayerModules; readonly config: EncoderConfig },
+): Value {
+  const attended = layer.attentionOutput(mixed)
   const middle = layer.attentionNorm(Add(attended, x))
   const wide = activate(layer.up(middle), config) // [tokens, intermediate]
   return layer.outputNorm(Add(layer.down(wide), middle))

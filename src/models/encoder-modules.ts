@@ -6,6 +6,12 @@ import type { EncoderWeights, Linear, Norm } from './encoder-weights.ts'
 /** From `[tokens, in]` to `[tokens, out]`. */
 export type Layer = (x: Value) => Value
 
+/** From query, key and value `[batch, length, hidden]` and mask int64 `[batch, length]` to what is attended to, of the same shape. */
+export type Attend = (
+  parts: { readonly query: Value; readonly key: Value; readonly value: Value },
+  mask: Value,
+) => Value
+
 export interface LayerModules {
   readonly query: Layer
   readonly key: Layer
@@ -24,6 +30,8 @@ export interface EncoderModules {
   readonly positions: Value
   readonly embeddingNorm: Layer
   readonly layers: readonly LayerModules[]
+  /** Attention in one step, for serving; without it, it is written out and can be differentiated. */
+  readonly attend?: Attend
 }
 
 /** All weights as constants of the graph. */

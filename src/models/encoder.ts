@@ -7,6 +7,7 @@ import { batchByLength, padBatch } from './encoder-batches.ts'
 import { parseEncoderConfig } from './encoder-config.ts'
 import { type EncoderFiles, readEncoderFiles } from './encoder-files.ts'
 import { ENCODER_IDS, ENCODER_MASK, ENCODER_OUTPUT, encoderGraph } from './encoder-graph.ts'
+import { frozenModules } from './encoder-modules.ts'
 import { readEncoderWeights } from './encoder-weights.ts'
 import { createTokenizer } from './tokenizer.ts'
 import type { Encoder } from './types.ts'
@@ -61,7 +62,7 @@ export async function createEncoder(options: EncoderOptions): Promise<EncoderHan
     )
   }
   const weights = readEncoderWeights(readSafetensors(files.weights), config)
-  await runtime.load(session, encoderGraph(config, weights))
+  await runtime.load(session, encoderGraph(config, frozenModules(config, weights)))
 
   function pad(sequences: readonly (readonly number[])[]): Record<string, Tensor> {
     const { ids, mask } = padBatch(sequences, tokenizer.padId)

@@ -44,7 +44,9 @@ export { type EncoderFiles, readEncoderFiles } from './encoder-files.ts'
 export {
   ENCODER_IDS,
   ENCODER_MASK,
+  ENCODER_OUTPUT,
   embedTokens,
+  encoderGraph,
   poolTokens,
   runLayers,
 } from './encoder-graph.ts'
@@ -85,6 +87,7 @@ export {
   writeModelFolder,
 } from './model-folder.ts'
 export { type Nearest, type Neighbours, neighboursOpinion, type VoteRule } from './neighbours.ts'
+export { type QuantizeKind, quantizedModules } from './quantize.ts'
 export {
   decodeReflex,
   encodeReflex,
