@@ -7,6 +7,7 @@ import { integers } from './operator-rules.ts'
 import type { OperatorName } from './operators.ts'
 import * as ops from './ops.ts'
 import { knownIntegers, normaliseAxes, same } from './shapes.ts'
+import { SERVING_ONLY } from './vjp-none.ts'
 
 export interface VjpContext {
   readonly inputs: readonly (Value | undefined)[]
@@ -405,17 +406,7 @@ export const VJP = {
       },
     ]),
   ),
-
-  // Integers have no slope; what is trained on top of quantised weights needs rows of its own. Attention in one step is for
-  // serving: what trains is written out.
-  DynamicQuantizeLinear: null,
-  DequantizeLinear: null,
-  MatMulInteger: null,
-  MatMulIntegerToFloat: null,
-  DynamicQuantizeMatMul: null,
-  MatMulNBits: null,
-  GatherBlockQuantized: null,
-  MultiHeadAttention: null,
+  ...SERVING_ONLY,
 } as const satisfies Record<OperatorName, VjpRule | null>
 
 /** A gradient summed over the axes along which its value was broadcast. */

@@ -50,6 +50,12 @@ export function spreadLayers(layerCount: number, keepCount: number): number[] {
 /** What trimming changes of a model's folder. */
 export type TrimmableModel = EncoderParts & Pick<ModelFolder, 'tokenizer'>
 
+export interface TrimmedModel<Model extends TrimmableModel = TrimmableModel> {
+  readonly model: Model
+  /** Former number of each token. */
+  readonly kept: Int32Array
+}
+
 /**
  * The model with the tokens that occur in `texts`, the special ones, and those of one character. These texts get the same
  * tokens, and so the same vectors, as before; other texts are spelled in smaller pieces where they need a token that is gone.
@@ -58,7 +64,7 @@ export type TrimmableModel = EncoderParts & Pick<ModelFolder, 'tokenizer'>
 export function trimVocabulary<Model extends TrimmableModel>(
   model: Model,
   texts: readonly string[],
-): Model {
+): TrimmedModel<Model> {
   const { config, weights } = model
   const { encode } = tokenizerOf(model)
   const used = new Set<number>()
@@ -74,7 +80,7 @@ export function trimVocabulary<Model extends TrimmableModel>(
     tokenizer: tokenizerFiles(model, { json, kept, pieces }),
   }
   tokenizerOf(trimmed)
-  return trimmed
+  return { model: trimmed, kept }
 }
 
 export interface TrimmingReport {
@@ -91,36 +97,22 @@ export interface TrimmingReport {
 /** What trimming does to texts that it was not made for. */
 export function trimmingReport(
   original: TrimmableModel,
-  trimmed: TrimmableModel,
+  { model, kept }: TrimmedModel,
   texts: readonly string[],
 ): TrimmingReport {
-  const before = tokenizerOf(original)
-  const after = tokenizerOf(trimmed)
-  let tokenCount = 0
-  let newCount = 0
-  let goneCount = 0
-  let unknownCount = 0
-  for (const text of texts) {
-    const pieces = before.tokens(text)
-    const left = new Map<string, number>()
-    const now = after.tokens(text)
-    for (const piece of now) left.set(piece, (left.get(piece) ?? 0) + 1)
-    for (const piece of pieces) {
-      const count = left.get(piece) ?? 0
-      if (count === 0) goneCount++
-      else left.set(piece, count - 1)
-    }
-    const unknowns = (list: readonly string[], { unknown }: Tokenizer) =>
-      list.filter(piece => piece === unknown).length
-    unknownCount += unknowns(now, after) - unknowns(pieces, before)
-    tokenCount += pieces.length
-    newCount += now.length
-  }
+  const [before, after] = [tokenizerOf(original), tokenizerOf(model)]
+  const keptIds = new Set(kept)
+  const former = texts.flatMap(before.encode)
+  const now = texts.flatMap(after.encode)
+  const count = (ids: readonly number[], isWanted: (id: number) => boolean) =>
+    ids.filter(isWanted).length
+  const unknownCount =
+    count(now, id => id === after.unknownId) - count(former, id => id === before.unknownId)
   return {
-    tokenCount,
-    goneShare: goneCount / tokenCount,
-    unknownShare: unknownCount / newCount,
-    growth: newCount / tokenCount,
+    tokenCount: former.length,
+    goneShare: count(former, id => !keptIds.has(id)) / former.length,
+    unknownShare: unknownCount / now.length,
+    growth: now.length / former.length,
   }
 }
 

@@ -13,7 +13,7 @@ import {
 } from '../engine/index.ts'
 import { UnderstudyError } from '../errors.ts'
 import type { EncoderConfig } from './encoder-config.ts'
-import { type EncoderModules, frozenModules, type Layer } from './encoder-modules.ts'
+import { frozenModules, type Layer } from './encoder-modules.ts'
 import type { LAYER_LINEARS } from './encoder-names.ts'
 import type { EncoderWeights, LayerWeights, Linear } from './encoder-weights.ts'
 import {
@@ -23,6 +23,7 @@ import {
   quantizeColumns,
   quantizeRows,
 } from './quantize-weights.ts'
+import type { ServingModules } from './serving-graph.ts'
 
 /**
  * - `int8`: products of integers, activations quantised on the way by the range of the whole tensor. A text's result therefore
@@ -40,7 +41,7 @@ export function quantizedModules(
   config: EncoderConfig,
   weights: EncoderWeights,
   { kind }: { readonly kind: QuantizeKind },
-): EncoderModules {
+): ServingModules {
   if (kind === 'int4') requireBlocks(config)
   const { headCount, maxTokens, hiddenSize } = config
   const frozen = frozenModules(config, weights)

@@ -133,7 +133,13 @@ function wordPieces(model: TokenizerJson['model'], vocabularySize: number): Voca
 
 function unigrams(model: TokenizerJson['model']): Vocabulary {
   const vocab = parse(unigramSchema, model.vocab)
-  const unknown = parse(z.int().min(0).max(vocab.length - 1), model.unk_id)
+  const unknown = parse(
+    z
+      .int()
+      .min(0)
+      .max(vocab.length - 1),
+    model.unk_id,
+  )
   const bytes = model.byte_fallback === true ? /^<0x[0-9A-F]{2}>$/ : /(?!)/
   const always = [...vocab.keys()].filter(id => bytes.test(vocab[id]?.[0] ?? ''))
   return {

@@ -19,6 +19,7 @@ import {
   embedTokens,
   poolTokens,
   runLayers,
+  unitLength,
 } from '../models/index.ts'
 import type { TrainableEncoder } from './trainable-encoder.ts'
 
@@ -64,10 +65,10 @@ export function classifierGraph(options: ClassifierGraphOptions): ClassifierGrap
   const lower = isPrefixCached ? start : frozenPart(start, mask, options)
   const layers = encoder.modules.layers.slice(encoder.firstLayer)
   const hidden = runLayers(lower, mask, { config, layers })
-  const embedding = poolTokens(hidden, mask, config) // [batch, hidden]
+  const pooled = poolTokens(hidden, mask, { config, pooler: encoder.modules.pooler }) // [batch, hidden]
   const weight = input(HEAD_WEIGHT, 'float32', [config.hiddenSize, classCount])
   const bias = input(HEAD_BIAS, 'float32', [classCount])
-  const logits = Gemm(Mul(embedding, scalar(scale)), weight, bias) // [batch, classCount]
+  const logits = Gemm(headInput(pooled, config, scale), weight, bias) // [batch, classCount]
   const targets = input(BATCH.targets, 'float32', ['batch', classCount])
   const weights = input(BATCH.weights, 'float32', ['batch'])
   const specs: ParameterSpec[] = [
@@ -82,6 +83,11 @@ export function classifierGraph(options: ClassifierGraphOptions): ClassifierGrap
     loss: crossEntropy(logits, targets, weights),
     specs,
   }
+}
+
+/** A pooler's output feeds the head as it is (`BertForSequenceClassification`), other pooling with length `scale`. */
+export function headInput(pooled: Value, { pooling }: EncoderConfig, scale: number): Value {
+  return pooling === 'pooler' ? pooled : Mul(unitLength(pooled), scalar(scale))
 }
 
 function frozenPart(ids: Input, mask: Input, { config, encoder }: ClassifierGraphOptions): Value {
