@@ -263,7 +263,8 @@ function keep(set, rows) {
 for (const set of options.sets.split(',')) {
   const rows = readDataset(set, options.data)
   const results = []
-  for (let seed = 0; seed < Number(options.seeds); seed++) {
+  const first = Number(options['first-seed'])
+  for (let seed = first; seed < first + Number(options.seeds); seed++) {
     results.push(await (options['held-out'] ? runHeldOut : runOurs)(rows, seed, learner))
     const { accuracy, coverage, realised, seconds } = results.at(-1)
     console.error(

@@ -10,8 +10,8 @@ import {
   type Value,
 } from './graph.ts'
 import { Add } from './ops.ts'
-import { unbroadcast, VJP } from './vjp.ts'
-import type { VjpRule } from './vjp-rules.ts'
+import { VJP } from './vjp.ts'
+import { unbroadcast, type VjpRule } from './vjp-rules.ts'
 
 export interface GradOptions {
   /**

@@ -1,164 +1,34 @@
 /**
  * The gradient of each operator: from gradients of its results to gradients of its inputs (vector–Jacobian products; Griewank &
- * Walther 2008, ch. 3). Knows single nodes, never a whole graph. Closed forms throughout, no materialised transposes of matrices.
+ * Walther 2008, ch. 3). Knows single nodes, never a whole graph.
  */
-import { type Attributes, type Dim, int64, scalar, type Value } from './graph.ts'
-import { integers } from './operator-rules.ts'
+import { scalar, type Value } from './graph.ts'
 import type { OperatorName } from './operators.ts'
 import * as ops from './ops.ts'
-import { knownIntegers, normaliseAxes, same } from './shapes.ts'
-import { MOVE_RULES } from './vjp-moves.ts'
-import { each, noGradient, unary, type VjpRule, zerosLike } from './vjp-rules.ts'
+import { normaliseAxes } from './shapes.ts'
+import {
+  gelu,
+  gemm,
+  layerNormalization,
+  product,
+  quickGelu,
+  rmsNormalization,
+} from './vjp-compute.ts'
+import { added, concat, gather, inversePerm, pad, rotary, slice, zerosLike } from './vjp-move.ts'
+import {
+  countOf,
+  each,
+  expandTo,
+  kept,
+  reducedAxes,
+  reduction,
+  unary,
+  type VjpRule,
+  winner,
+} from './vjp-rules.ts'
 
-const { Add, Cast, Div, Equal, Exp, FusedMatMul, Gemm, Greater, Mul, Neg, Reshape, Sub } = ops
-const { Cos, Erf, Log, Pow, ReduceMean, ReduceSum, Shape, Sigmoid, Sign, Sin } = ops
-
-/** One side of Max or Min: all of the gradient where it wins, half of it at a tie, as PyTorch has it. */
-function winner(wins: (a: Value, b: Value) => Value): VjpRule {
-  const share = (a: Value, b: Value) =>
-    Add(Cast(wins(a, b), 'float32'), Mul(scalar(0.5), Cast(Equal(a, b), 'float32')))
-  return each(({ g }, a, b) => [
-    () => Mul(g, share(a as Value, b as Value)),
-    () => Mul(g, share(b as Value, a as Value)),
-  ])
-}
-
-/** Gradient of a reduction with its axes kept, so that it broadcasts against the input. */
-function kept(g: Value, x: Value, inputs: readonly (Value | undefined)[], attributes: Attributes) {
-  const axes = reducedAxes(inputs, x.shape.length)
-  return attributes.keepdims === 0 ? ops.Unsqueeze(g, axes) : g
-}
-
-function reducedAxes(inputs: readonly (Value | undefined)[], rank: number): number[] {
-  const axes = inputs[1] === undefined ? [] : integers(knownIntegers(inputs[1]))
-  return axes.length === 0 ? [...Array(rank).keys()] : normaliseAxes(axes, rank)
-}
-
-/** A reduction of x over axes; `rule` gets the gradient and the result broadcastable. */
-function reduction(rule: (g: Value, x: Value, y: Value) => Value): VjpRule {
-  return each(({ g, inputs, outputs, attributes }, x) => {
-    const keep = (value: Value) => kept(value, x as Value, inputs, attributes)
-    return [() => rule(keep(g), x as Value, keep(outputs[0] as Value))]
-  })
-}
-
-const expandTo = (value: Value, like: Value) => ops.Expand(value, Shape(like))
-
-/** Sizes reduced by a mean, as a value: named sizes are known only at run time. */
-function countOf(x: Value, axes: readonly number[]): Value {
-  const dims = axes.map(axis => x.shape[axis] as Dim)
-  if (dims.every(dim => typeof dim === 'number')) {
-    return scalar(dims.reduce((a, b) => a * b, 1))
-  }
-  const sizes = axes.map(axis => Reshape(Cast(Shape(x, axis, axis + 1), 'float32'), []))
-  return sizes.reduce((a, b) => Mul(a, b))
-}
-
-/** Both factors' gradients of a product over the last two axes, `alpha` included. */
-function product(transA: boolean, transB: boolean, alpha: number): VjpRule {
-  const multiply = (a: Value, b: Value, ta: boolean, tb: boolean) =>
-    FusedMatMul(a, b, { transA: ta, transB: tb, alpha })
-  return each(({ g }, a, b) => {
-    const [left, right] = [a as Value, b as Value]
-    if (right.shape.length === 2 && left.shape.length > 2 && !transA) {
-      return [() => multiply(g, right, false, !transB), () => flatProduct(left, g, transB, alpha)]
-    }
-    return [
-      () => (transA ? multiply(right, g, transB, true) : multiply(g, right, false, !transB)),
-      () => (transB ? multiply(g, left, true, transA) : multiply(left, g, !transA, false)),
-    ]
-  })
-}
-
-/** Gradient of a matrix that all batches share: one product over all rows at once. */
-function flatProduct(x: Value, g: Value, isTransposed: boolean, alpha: number): Value {
-  const rows = (value: Value) => Reshape(value, [-1, value.shape.at(-1) as number])
-  const [left, right] = isTransposed ? [rows(g), rows(x)] : [rows(x), rows(g)]
-  return Gemm(left, right, undefined, { transA: true, alpha })
-}
-
-const gemm: VjpRule = each(({ g, attributes }, a, b, c) => {
-  const { alpha = 1, beta = 1, transA = 0, transB = 0 } = attributes as Record<string, number>
-  const [left, right] = [a as Value, b as Value]
-  const multiply = (x: Value, y: Value, tx: boolean, ty: boolean) =>
-    Gemm(x, y, undefined, { transA: tx, transB: ty, alpha })
-  return [
-    () => (transA ? multiply(right, g, !!transB, true) : multiply(g, right, false, !transB)),
-    () => (transB ? multiply(g, left, true, !!transA) : multiply(left, g, !transA, false)),
-    ...(c === undefined ? [] : [() => (beta === 1 ? g : Mul(scalar(beta), g))]),
-  ]
-})
-
-/** dx = (γg − mean(γg) − x̂·mean(γg∘x̂)) / σ. */
-const layerNormalization: VjpRule = each(({ g, outputs: [, mean, inverse] }, x, scale) => {
-  const normalised = () => Mul(Sub(x as Value, mean as Value), inverse as Value)
-  return [
-    () => {
-      const along = axesFrom(x as Value, (scale as Value).shape.length)
-      const xHat = normalised()
-      const weighted = Mul(g, scale as Value)
-      const centred = Sub(weighted, ReduceMean(weighted, along))
-      const projection = Mul(xHat, ReduceMean(Mul(weighted, xHat), along))
-      return Mul(Sub(centred, projection), inverse as Value)
-    },
-    () => Mul(g, normalised()),
-    () => g,
-  ]
-})
-
-/** dx = (γg − x̂·mean(γg∘x̂)) / rms. */
-const rmsNormalization: VjpRule = each(({ g, outputs: [, inverse] }, x, scale) => {
-  const normalised = () => Mul(x as Value, inverse as Value)
-  return [
-    () => {
-      const xHat = normalised()
-      const weighted = Mul(g, scale as Value)
-      const along = axesFrom(x as Value, (scale as Value).shape.length)
-      const projection = Mul(xHat, ReduceMean(Mul(weighted, xHat), along))
-      return Mul(Sub(weighted, projection), inverse as Value)
-    },
-    () => Mul(g, normalised()),
-  ]
-})
-
-function axesFrom(x: Value, count: number): number[] {
-  return Array.from({ length: count }, (_, i) => x.shape.length - count + i)
-}
-
-/** d/dx of x·Φ(x), exact, or of its tanh approximation. */
-const gelu = unary(({ g, x, attributes }) => {
-  if (attributes.approximate === 'tanh') return Mul(g, geluTanhSlope(x))
-  const half = scalar(0.5)
-  const cumulative = Add(half, Mul(half, Erf(Mul(x, scalar(Math.SQRT1_2)))))
-  const density = Exp(Mul(Mul(x, x), scalar(-0.5)))
-  return Mul(g, Add(cumulative, Mul(x, Mul(density, scalar(1 / Math.sqrt(2 * Math.PI))))))
-})
-
-function geluTanhSlope(x: Value): Value {
-  const [root, cubic] = [Math.sqrt(2 / Math.PI), 0.044715]
-  const square = Mul(x, x)
-  const inner = Mul(Mul(x, scalar(root)), Add(scalar(1), Mul(scalar(cubic), square)))
-  const t = ops.Tanh(inner)
-  const slope = Mul(scalar(root), Add(scalar(1), Mul(scalar(3 * cubic), square)))
-  const rising = Mul(x, Mul(Sub(scalar(1), Mul(t, t)), slope))
-  return Mul(scalar(0.5), Add(Add(scalar(1), t), rising))
-}
-
-/** σ(αx)·(1 + αx·(1 − σ(αx))). */
-const quickGelu = unary(({ g, x, attributes }) => {
-  const z = Mul(x, scalar((attributes.alpha as number | undefined) ?? 1.702))
-  const s = Sigmoid(z)
-  return Mul(g, Mul(s, Add(scalar(1), Mul(z, Sub(scalar(1), s)))))
-})
-
-/** Rotation is orthogonal: its gradient is the rotation backwards. Angles get none. */
-const rotary: VjpRule = ({ inputs, attributes, g, needs }) => {
-  const [, positions, cosines, sines] = inputs as readonly Value[]
-  if (needs(2) || needs(3)) throw new Error('the angles of a rotation')
-  return [
-    ops.RotaryEmbedding(g, positions as Value, cosines as Value, Neg(sines as Value), attributes),
-  ]
-}
+const { Cast, Cos, Div, Equal, Exp, Greater, Log, Mul, Neg, Pow, ReduceSum, Reshape } = ops
+const { Shape, Sign, Sin, Sub } = ops
 
 /**
  * One row per operator, null where nothing is to be differentiated: results are integers or conditions. The third way in
@@ -248,32 +118,50 @@ export const VJP = {
   RotaryEmbedding: rotary,
 
   Where: each(({ g }, condition) => [
-    noGradient,
+    () => scalar(0),
     () => ops.Where(condition as Value, g, scalar(0)),
     () => ops.Where(condition as Value, scalar(0), g),
   ]),
   Cast: unary(({ g, x }) => Cast(g, x.dtype)),
 
   Shape: null,
-
-  ...MOVE_RULES,
+  Reshape: unary(({ g, x }) => Reshape(g, Shape(x))),
+  Expand: unary(({ g }) => g),
+  Transpose: unary(({ g, attributes }) => {
+    const perm = attributes.perm as readonly number[]
+    return ops.Transpose(g, inversePerm(normaliseAxes(perm, perm.length)))
+  }),
+  Unsqueeze: unary(({ g, x }) => Reshape(g, Shape(x))),
+  Squeeze: unary(({ g, x }) => Reshape(g, Shape(x))),
+  Concat: concat,
+  Slice: slice,
+  Pad: pad,
+  Gather: gather,
+  GatherElements: each(({ g, attributes }, x, indices) => [
+    () =>
+      ops.ScatterElements(
+        zerosLike(x as Value),
+        indices as Value,
+        g,
+        (attributes.axis as number | undefined) ?? 0,
+      ),
+  ]),
+  ScatterElements: added(
+    each(({ g, attributes }, _x, indices) => [
+      () => g,
+      () => scalar(0),
+      () => ops.GatherElements(g, indices as Value, (attributes.axis as number | undefined) ?? 0),
+    ]),
+  ),
+  ScatterND: added(
+    each(({ g }, _x, indices) => [
+      () => g,
+      () => scalar(0),
+      () => {
+        const at = indices as Value
+        if (at.shape.at(-1) !== 1) throw new Error('rows found by several indices')
+        return ops.Gather(g, ops.Squeeze(at, [-1]))
+      },
+    ]),
+  ),
 } as const satisfies Record<OperatorName, VjpRule | null>
-
-/** A gradient summed over the axes along which its value was broadcast. */
-export function unbroadcast(g: Value, shape: readonly Dim[]): Value {
-  const added = g.shape.length - shape.length
-  const axes = g.shape.flatMap((dim, i) => {
-    const own = i < added ? 1 : (shape[i - added] as Dim)
-    return own === 1 && dim !== 1 ? [i] : []
-  })
-  const leading = [...Array(Math.max(0, added)).keys()]
-  const summed = axes.length === 0 ? g : ReduceSum(g, [...new Set([...axes, ...leading])])
-  const fitted = added > 0 ? Reshape(summed, reshapeTarget(summed, added)) : summed
-  for (const [i, dim] of shape.entries()) same(fitted.shape[i] as Dim, dim)
-  return fitted
-}
-
-/** The sizes behind the first `count`, taken from the value itself. */
-function reshapeTarget(value: Value, count: number): Value {
-  return value.shape.length === count ? int64() : Shape(value, count)
-}
