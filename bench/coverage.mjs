@@ -79,6 +79,9 @@ async function ours(rows, seed, learner) {
     signal: new AbortController().signal,
   })
   if (!outcome.learnable) throw new Error(outcome.reason)
+  for (const { name, estimatedCoverage, isChosen } of outcome.candidates) {
+    console.error(`${isChosen ? '→' : ' '} ${name}: ${percent(estimatedCoverage)} % by estimate`)
+  }
   return { outcome, seconds: (performance.now() - startMs) / 1000 }
 }
 
@@ -263,7 +266,8 @@ function keep(set, rows) {
 for (const set of options.sets.split(',')) {
   const rows = readDataset(set, options.data)
   const results = []
-  for (let seed = 0; seed < Number(options.seeds); seed++) {
+  const first = Number(options['first-seed'])
+  for (let seed = first; seed < first + Number(options.seeds); seed++) {
     results.push(await (options['held-out'] ? runHeldOut : runOurs)(rows, seed, learner))
     const { accuracy, coverage, realised, seconds } = results.at(-1)
     console.error(

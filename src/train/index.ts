@@ -8,7 +8,14 @@ export {
 } from './fit-classifier.ts'
 export type { LabelledRow, Span, TrainTask } from './labelled-rows.ts'
 export { type ModelCardRecord, renderModelCard } from './model-card.ts'
-export { parseRecipe, type Recipe } from './recipe.ts'
+export {
+  completeRecipe,
+  parseRecipe,
+  RECIPE_DEFAULTS,
+  type Recipe,
+  recipeId,
+  type TrainingMethod,
+} from './recipe.ts'
 export {
   type RunRecord,
   readRunRecord,
@@ -17,6 +24,14 @@ export {
   writeRunRecord,
 } from './run-record.ts'
 export type { SearchMethod } from './search-plan.ts'
+export {
+  type TorchBaseModel,
+  type TorchJobOptions,
+  type TorchJobRow,
+  writeTorchJob,
+} from './torch-job.ts'
+export type { TorchJob, TorchJobMetrics } from './torch-job-format.ts'
+export { readTorchJobResult, type TorchJobResult } from './torch-job-result.ts'
 export {
   type TrainedModel,
   type TrainModelOptions,

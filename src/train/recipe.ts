@@ -8,8 +8,8 @@ const count = z.int().min(1)
 const share = z.number().min(0).max(1)
 const rate = z.number().positive().max(10)
 
-/** Fields in the order of the documentation. Anything that changes the weights is here, and nothing else. */
-const recipeSchema = z.strictObject({
+/** Anything that changes the weights is here, and nothing else. */
+export const recipeSchema = z.strictObject({
   version: z.literal(1),
   /** What trains: the head alone, LoRA adapters and the head, or all weights of the adapted layers. */
   method: z.enum(['head', 'lora', 'full']),

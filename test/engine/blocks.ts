@@ -36,6 +36,7 @@ import {
   type LayerModules,
   poolTokens,
   runLayers,
+  unitLength,
 } from '../../src/models/index.ts'
 import { below, type Drawn, draw, floats, integers, positives, smalls } from './draws.ts'
 
@@ -85,7 +86,7 @@ export function bertBlock(): Block {
     config: BERT,
     layers: modules.layers,
   })
-  const embedding = poolTokens(hidden, mask.value, BERT)
+  const embedding = unitLength(poolTokens(hidden, mask.value, { config: BERT }))
   const loss = ReduceSum(Mul(embedding, cotangent.value), undefined, { keep: false })
   return { loss, weights, data: [ids, mask, cotangent] }
 }
