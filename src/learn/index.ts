@@ -11,7 +11,12 @@ export {
 } from './import.ts'
 export { type JobHostOptions, runInProcess } from './job-host.ts'
 export type { JobEvent, JobOrder, JobSettings } from './job-messages.ts'
-export { type ImportParams, parseImportParams, parseLearnParams } from './job-params.ts'
+export {
+  type ImportParams,
+  parseImportParams,
+  parseLearnParams,
+  parseTrainParams,
+} from './job-params.ts'
 export { type Certified, promote } from './keep.ts'
 export type { LearnParams } from './learn.ts'
 export type {
@@ -54,3 +59,4 @@ export {
   type TaskEvidence,
 } from './report-build.ts'
 export { computedBy, type StoredOutcome, type StoredSpecialist } from './stored.ts'
+export type { TrainParams, TrainReport } from './train-job.ts'

@@ -55,6 +55,8 @@ export interface ModelFolder extends FolderSettings {
   readonly adapter?: PeftAdapter | undefined
   /** `README.md`: the model card. */
   readonly card?: string | undefined
+  /** `recipe.json`: the record of the run; JSON. */
+  readonly run?: string | undefined
 }
 
 const ADAPTER_CONFIG = 'adapter/adapter_config.json'
@@ -66,14 +68,14 @@ const ADAPTER_WEIGHTS = 'adapter/adapter_model.safetensors'
  */
 export async function writeModelFolder(folder: string, model: ModelFolder): Promise<void> {
   const files = folderFiles(model)
-  await requireFree(folder)
+  await requireFreeFolder(folder)
   const temporary = `${folder}.${randomHex(6)}.tmp`
   try {
     for (const [path, bytes] of files) await writeFileAtomic(join(temporary, path), bytes)
     await rename(temporary, folder)
   } catch (cause) {
     await rm(temporary, { recursive: true, force: true }).catch(() => {})
-    await requireFree(folder)
+    await requireFreeFolder(folder)
     throw new UnderstudyError('file-unreadable', `${folder} cannot be written`, {
       help: 'Check free space and permissions of the folder it is to stand in.',
       cause,
@@ -113,12 +115,13 @@ export async function readModelFolder(folder: string): Promise<ModelFolder> {
     onnx: await optional('model.onnx'),
     adapter: await readAdapter(optional),
     card: await text('README.md'),
+    run: await text('recipe.json'),
   }
 }
 
 /** Bytes or text of each file by its path in the folder. */
 function folderFiles(model: ModelFolder): ReadonlyMap<string, string | Uint8Array> {
-  const { config, weights, classifier, onnx, adapter, card } = model
+  const { config, weights, classifier, onnx, adapter, card, run } = model
   requireWhole(model)
   const classCount = classifier?.bias.length ?? null
   const files = new Map<string, string | Uint8Array>([
@@ -145,6 +148,7 @@ function folderFiles(model: ModelFolder): ReadonlyMap<string, string | Uint8Arra
   }
   if (onnx !== undefined) files.set('model.onnx', onnx)
   if (card !== undefined) files.set('README.md', card)
+  if (run !== undefined) files.set('recipe.json', run)
   return files
 }
 
@@ -172,7 +176,8 @@ function requireLabels(
   }
 }
 
-async function requireFree(folder: string): Promise<void> {
+/** @throws usage-invalid when something is at that path already, except an empty folder */
+export async function requireFreeFolder(folder: string): Promise<void> {
   const isThere = (await stat(folder).catch(() => null)) !== null
   const entries = isThere ? await readdir(folder).catch(() => ['not a folder']) : []
   if (entries.length === 0) return

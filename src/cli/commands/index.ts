@@ -48,6 +48,11 @@ export const commandTable: readonly CommandEntry[] = [
     load: async () => (await import('./learn.ts')).learnCommand,
   },
   {
+    name: 'train',
+    summary: 'Fine-tune an encoder on a file of labelled texts and write it as a model folder.',
+    load: async () => (await import('./train.ts')).trainCommand,
+  },
+  {
     name: 'import',
     summary: 'Import recorded traffic; importing a file again changes nothing.',
     load: async () => (await import('./import.ts')).importCommand,
