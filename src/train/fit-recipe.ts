@@ -40,6 +40,8 @@ export interface FitContextOptions {
 export interface FitContext extends FitContextOptions {
   /** States before a layer, of all rows; null where they do not fit into memory. */
   prefixOf(firstLayer: number): Promise<PrefixCache | null>
+  /** What the states took to compute, milliseconds; 0 before. */
+  prefixMs(): number
   /** Logistic regression on frozen embeddings of some rows; null for tasks that it does not suit. */
   headOf(firstLayer: number, subset: readonly number[]): Promise<FrozenHead | null>
   close(): Promise<void>
@@ -76,16 +78,18 @@ const PROBE_ROWS = 160
 
 /** Only the states and embeddings of the layer asked for last are kept: memory is bounded by one cache. */
 export async function openFitContext(options: FitContextOptions): Promise<FitContext> {
-  const { config, weights, encoded, runtime, pace, memoryBytes, onProgress } = options
+  const { config, weights, encoded, runtime, pace, memoryBytes, onProgress, clock } = options
   const modules = frozenModules(config, weights)
   const { sequences } = encoded
   const total = sequences.length
+  let prefixMs = 0
   let prefix: { firstLayer: number; cache: PrefixCache | null } | null = null
   let heads: { firstLayer: number; embeddings: Float32Array; fitter: HeadFitter } | null = null
 
   async function prefixOf(firstLayer: number): Promise<PrefixCache | null> {
     if (prefix?.firstLayer === firstLayer) return prefix.cache
     prefix = null
+    const startMs = clock.monotonic()
     const fits = prefixBytes(sequences, config.hiddenSize) <= CACHE_SHARE * memoryBytes
     const cache =
       firstLayer === 0 || !fits
@@ -99,6 +103,7 @@ export async function openFitContext(options: FitContextOptions): Promise<FitCon
             pace,
             onProgress: done => onProgress?.({ stage: 'frozen layers', done, total }),
           })
+    if (cache !== null) prefixMs = clock.monotonic() - startMs
     prefix = { firstLayer, cache }
     return cache
   }
@@ -131,6 +136,7 @@ export async function openFitContext(options: FitContextOptions): Promise<FitCon
   return {
     ...options,
     prefixOf,
+    prefixMs: () => prefixMs,
     async headOf(firstLayer, subset) {
       const cells = total * encoded.outputs.length
       if (encoded.kind !== 'single-label' || cells > MAX_LOSS_CELLS) return null
@@ -155,8 +161,11 @@ export interface FitRecipeOptions {
   readonly stage: string
 }
 
+/** Layers that a head on frozen embeddings leaves to be computed again, so that it shares cached states with the usual recipes. */
+const HEAD_LAYERS = 2
+
 /** First layer that a recipe trains. */
-export function firstLayerOf({ method, layerCount }: Recipe, config: EncoderConfig): number {
+function firstLayerOf({ method, layerCount }: Recipe, config: EncoderConfig): number {
   if (method === 'head') return config.layerCount
   return config.layerCount - Math.min(layerCount ?? config.layerCount, config.layerCount)
 }
@@ -169,7 +178,10 @@ export async function fitRecipe(
   const { config, weights, encoded, split, runtime, pace, clock } = context
   const subset = rowsUsed === 'all' ? encoded.rows.map((_, row) => row) : split.training
   const firstLayer = firstLayerOf(recipe, config)
-  const frozen = await context.headOf(firstLayer, subset)
+  const frozen = await context.headOf(
+    Math.min(firstLayer, Math.max(0, config.layerCount - HEAD_LAYERS)),
+    subset,
+  )
   if (recipe.method === 'head' && frozen !== null && isPlain(encoded, recipe)) {
     return frozenFit(context, frozen, rowsUsed)
   }

@@ -69,7 +69,7 @@ export function candidateRecipes(
     case 'lora':
       return [lora(3, 2e-3, 4), lora(2, 2e-3, 4)]
     case 'auto':
-      return [full(2, 2e-4, 4), full(1, 3e-4, 6), lora(3, 2e-3, 4)]
+      return [full(2, 2e-4, 4), lora(2, 2e-3, 4), full(1, 3e-4, 6)]
   }
 }
 

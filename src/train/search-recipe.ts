@@ -43,6 +43,7 @@ const BATCH_TOKENS = 1024
 /** Bytes of activations and their gradients per token, layer and hidden unit: attention, three wide vectors, norms. */
 const BYTES_PER_UNIT = 4 * 40
 const BATCH_SHARE = 0.25
+const EPOCHS_WORTH_MEASURING = 2
 const HEAD_NAME = 'head on the frozen encoder'
 
 /**
@@ -114,7 +115,8 @@ async function tryInTime(search: Search, candidate: RecipeCandidate): Promise<vo
   if (current?.name === candidate.name) return tryOne(search, current)
   const { pace, split, encoded } = context
   const leftMs = () => pace.leftMs() - state.search.spentMs
-  if (leftMs() <= 0) return
+  // An epoch takes longer than a pass through the frozen layers: where not even that is left, measuring would be a waste.
+  if (leftMs() <= EPOCHS_WORTH_MEASURING * context.prefixMs()) return
   context.onProgress?.({ stage: 'measuring', done: 0, total: 0, note: candidate.name })
   const msPerRow = await measurePace(context, candidate.recipe)
   const plan = planTime({

@@ -140,7 +140,7 @@ export async function trainModel(options: TrainModelOptions): Promise<TrainedMod
     return {
       parts: { task, config, outputs: encoded.outputs, recipe: chosen.recipe, ...fit.parts },
       record: { ...record, seconds, time: new Date(clock.now()).toISOString() },
-      notices: [...checked.notices, ...noticesOf(split, chosen.rowsUsed)],
+      notices: [...checked.notices, ...noticesOf(options, split, chosen)],
     }
   } finally {
     await context.close()
@@ -255,13 +255,28 @@ function isSameRun(a: Recipe, b: Recipe): boolean {
   )
 }
 
-function noticesOf({ selection }: InnerSplit, rowsUsed: RunRecord['rowsUsed']): string[] {
+function noticesOf(
+  { plan }: TrainModelOptions,
+  { selection }: InnerSplit,
+  { tried, rowsUsed, recipe }: Chosen,
+): string[] {
+  const notices: string[] = []
   if (selection.length === 0) {
-    return [
+    notices.push(
       'There are too few rows to hold any back: nothing was measured, and the recipe is a guess.',
-    ]
+    )
+  } else if (rowsUsed !== 'all') {
+    notices.push('There was no time to fit again with the rows held back; give more with --budget.')
   }
-  return rowsUsed === 'all'
-    ? []
-    : ['The budget left no time to fit again with the rows held back; give it more with --budget.']
+  if (
+    plan.kind === 'search' &&
+    plan.method !== 'head' &&
+    tried.every(one => one.recipe.method === 'head') &&
+    recipe.method === 'head'
+  ) {
+    notices.push(
+      'There was no time to fine-tune: only the head was fitted; give more with --budget.',
+    )
+  }
+  return notices
 }
