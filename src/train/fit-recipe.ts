@@ -8,6 +8,7 @@ import {
 } from '../models/index.ts'
 import type { InferenceRuntime } from '../runtimes/index.ts'
 import { type Clock, createRng } from '../util/index.ts'
+import { applyHead } from './apply-head.ts'
 import { embedRows } from './embed-rows.ts'
 import { type EncodedRows, trainingRows } from './encode-rows.ts'
 import { unscaledHead } from './export-model.ts'
@@ -249,26 +250,6 @@ function frozenFit(
     heldBackLosses: [],
     bestEpoch: 0,
   }
-}
-
-/** Logits [rows, classCount] of some rows, 0 elsewhere. */
-function applyHead(
-  { dimension, classCount, weights, bias }: LinearHead,
-  embeddings: Float32Array,
-  subset: readonly number[],
-): Float32Array {
-  const logits = new Float32Array((embeddings.length / dimension) * classCount)
-  for (const row of subset) {
-    const own = logits.subarray(row * classCount, (row + 1) * classCount)
-    own.set(bias)
-    for (let d = 0; d < dimension; d++) {
-      const x = embeddings[row * dimension + d] as number
-      for (let k = 0; k < classCount; k++) {
-        own[k] = (own[k] as number) + x * (weights[d * classCount + k] as number)
-      }
-    }
-  }
-  return logits
 }
 
 /** Steps as progress, a few times a second, with loss, pace and time left. */
