@@ -212,7 +212,7 @@ async function train(
       stateDir: join(context.dataDir, 'training'),
       signal: context.signal,
       onProgress: context.onEvent,
-      versions: { 'onnxruntime-node': ONNXRUNTIME_VERSION, node: process.versions.node },
+      versions: { onnxruntime: ONNXRUNTIME_VERSION, node: process.versions.node },
     })
   } finally {
     await runtime.close()

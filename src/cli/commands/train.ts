@@ -74,8 +74,8 @@ export const trainCommand: Command = {
   ],
   examples: [
     'understudy train labelled.csv --output my-model',
-    'understudy train labelled.csv --method head --output my-head --json',
-    'understudy train labelled.csv --on torch --output my-job',
+    'understudy train labelled.csv --base my-encoder --method lora --output my-lora --json',
+    'understudy train labelled.csv --base my-encoder --on torch --output my-job',
   ],
   async run(input, terminal) {
     const params = trainParams(input)
