@@ -1,7 +1,8 @@
 /**
  * Certified coverage and accuracy on public sets, ours and the peers', on the same splits under one certifier.
  *
- *   node bench/coverage.mjs [--data ../shared/data] [--sets banking77,rt_polarity] [--seeds 10] [--held-out]
+ *   node bench/coverage.mjs [--data ../shared/data] [--sets banking77,rt_polarity] [--seeds 10] [--first-seed 0] [--held-out]
+ *                           [--budget SECONDS]
  *                           [--peers tfidf-lr,minilm-lr,setfit,shad0w] [--peer-seeds 10] [--python PYTHON] [--out FILE]
  *
  * A seed salts the split of `learn` (80 % training, 20 % certification, by input group). Coverage is the certificate's, at
@@ -32,6 +33,8 @@ const { values: options } = parseArgs({
     seeds: { type: 'string', default: '10' },
     'held-out': { type: 'boolean', default: false },
     peers: { type: 'string', default: '' },
+    budget: { type: 'string', default: '180' },
+    'first-seed': { type: 'string', default: '0' },
     'peer-seeds': { type: 'string', default: '10' },
     python: { type: 'string', default: 'python3' },
     out: { type: 'string', default: '.cache/bench/coverage.json' },
@@ -72,7 +75,7 @@ async function ours(rows, seed, learner) {
     delta: DELTA,
     promise: 'selective',
     seed,
-    budgetMs: 180_000,
+    budgetMs: 1000 * Number(options.budget),
     signal: new AbortController().signal,
   })
   if (!outcome.learnable) throw new Error(outcome.reason)
@@ -260,7 +263,8 @@ function keep(set, rows) {
 for (const set of options.sets.split(',')) {
   const rows = readDataset(set, options.data)
   const results = []
-  for (let seed = 0; seed < Number(options.seeds); seed++) {
+  const first = Number(options['first-seed'])
+  for (let seed = first; seed < first + Number(options.seeds); seed++) {
     results.push(await (options['held-out'] ? runHeldOut : runOurs)(rows, seed, learner))
     const { accuracy, coverage, realised, seconds } = results.at(-1)
     console.error(

@@ -5,6 +5,8 @@ import { fileURLToPath } from 'node:url'
 import { commandTable } from '../dist/cli/commands/index.js'
 import { commandHelp } from '../dist/cli/help.js'
 import { fileName, SETTINGS } from '../dist/config/index.js'
+import { OPERATORS } from '../dist/engine/index.js'
+import { VJP } from '../dist/engine/vjp.js'
 import { ERRORS } from '../dist/errors.js'
 import { renderReference, withRegion } from './reference.mjs'
 
@@ -17,6 +19,8 @@ const regions = renderReference({
   settings: SETTINGS,
   fileName,
   commandHelp,
+  operators: OPERATORS,
+  gradients: VJP,
 })
 mkdirSync(FOLDER, { recursive: true })
 for (const [page, body] of Object.entries(regions)) {

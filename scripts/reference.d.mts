@@ -5,5 +5,7 @@ export function renderReference(parts: {
   readonly settings: object
   readonly fileName: (name: string) => string
   readonly commandHelp: (command: never) => string
+  readonly operators: object
+  readonly gradients: object
 }): Readonly<Record<string, string>>
 export function withRegion(page: string, existing: string | null, body: string): string

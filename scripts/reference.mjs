@@ -38,10 +38,19 @@ export const ERROR_MEANINGS = {
 
 /**
  * @param parts `commands`: loaded commands; `errors`: the error table; `settings`: the settings table;
- * `fileName`: a setting's name as the file writes it; `commandHelp`: a command's help page
+ * `fileName`: a setting's name as the file writes it; `commandHelp`: a command's help page; `operators` and `gradients`:
+ * the engine's tables
  * @returns page name → generated region
  */
-export function renderReference({ commands, errors, settings, fileName, commandHelp }) {
+export function renderReference({
+  commands,
+  errors,
+  settings,
+  fileName,
+  commandHelp,
+  operators,
+  gradients,
+}) {
   return {
     'commands.md': commands
       .map(
@@ -55,6 +64,12 @@ export function renderReference({ commands, errors, settings, fileName, commandH
           `## ${code}\n\n${ERROR_MEANINGS[code]}\n\nHTTP ${status}, type \`${type}\`, exit code ${exit}.\n`,
       )
       .join('\n'),
+    'operators.md': [
+      '| operator | set | inputs | attributes | gradient |',
+      '| --- | --- | --- | --- | --- |',
+      ...Object.entries(operators).map(operatorRow(gradients)),
+      '',
+    ].join('\n'),
     'settings.md': Object.entries(settings)
       .map(([name, setting]) => {
         const initial = setting.default === null ? 'not set' : `\`${setting.default}\``
@@ -65,10 +80,27 @@ export function renderReference({ commands, errors, settings, fileName, commandH
   }
 }
 
+const operatorRow =
+  gradients =>
+  ([name, { domain = 'ONNX', inputs, attributes = {} }]) => {
+    const [least, most] = inputs
+    const count =
+      most === Infinity ? `${least} or more` : least === most ? least : `${least}–${most}`
+    return `| ${[
+      name,
+      domain,
+      count,
+      Object.keys(attributes).join(', '),
+      gradients[name] === null ? 'none' : 'yes',
+    ].join(' | ')} |`
+  }
+
 const INTRODUCTIONS = {
   'commands.md': '# Commands\n\nEvery command takes `--help`.',
   'errors.md':
     '# Errors\n\nOver HTTP the code stands in `error.code`, with `_` for `-`; on the command line the message comes first, then what to do.',
+  'operators.md':
+    '# Operators\n\nWhat the engine builds graphs of, named as in ONNX. Every row is tested for each of its modes in `test/engine`: results in ONNX Runtime against a slow reference in double precision, gradients against central differences of the reference, and both against PyTorch. Gradients are those of the first result. Beyond the rows that say none, these have no gradient and say so when asked: the angles of `RotaryEmbedding`, a `Slice` in steps, a `Scatter…` that does anything but add, updates of `ScatterND` placed by several indices.',
   'settings.md':
     '# Settings\n\nIn `understudy.yaml` of the data folder (or `--config FILE`), one `name: value` a line; the environment goes before the file, command-line options before both. The file may also hold `keys` (a list of `key` and optional `app`), `tasks` (a list of `name` and optional `match` with `app`, `model` or `system`) and `prices` (model → `input` and `output`, US dollars per million tokens).',
 }

@@ -1,8 +1,17 @@
 /** Reverse-mode differentiation of a graph of values: a function from graph to graph. Knows rules only through their table. */
 import { UnderstudyError } from '../errors.ts'
-import { describe, type Input, type Node, type Result, scalar, type Value } from './graph.ts'
+import {
+  describe,
+  type Input,
+  type Node,
+  type Result,
+  scalar,
+  type TensorType,
+  type Value,
+} from './graph.ts'
 import { Add } from './ops.ts'
-import { unbroadcast, VJP, type VjpRule } from './vjp.ts'
+import { unbroadcast, VJP } from './vjp.ts'
+import type { VjpRule } from './vjp-rules.ts'
 
 export interface GradOptions {
   /**
@@ -19,7 +28,7 @@ export interface GradOptions {
  */
 export function grad(loss: Value, wrt: readonly Value[], { keep = [] }: GradOptions = {}): Value[] {
   if (loss.shape.length !== 0) throw wrong(`a gradient needs a scalar, not ${describe(loss)}`)
-  const whole = wrt.find(value => !value.dtype.startsWith('float'))
+  const whole = wrt.find(value => !isSmooth(value))
   if (whole !== undefined) throw wrong(`${nameOf(whole)} is not floating-point`)
   const nodes = nodesInOrder(loss)
   const targets = new Set(wrt.map(keyOf))
@@ -56,7 +65,7 @@ function addInputGradients(node: Node, { gradients, isOnPath, targets, rebuild }
   if (g === undefined) return
   const needs = (i: number): boolean => {
     const value = node.inputs[i]
-    return value !== undefined && (targets.has(keyOf(value)) || isOnPath.has(sourceOf(value)))
+    return value !== undefined && isSmooth(value) && rests(value, targets, isOnPath)
   }
   const found = applyRule(node, {
     inputs: node.inputs.map(value => value && rebuild(value)),
@@ -115,12 +124,21 @@ function nodesInOrder(loss: Value): Node[] {
 function dependsOn(nodes: readonly Node[], targets: ReadonlySet<unknown>): ReadonlySet<unknown> {
   const found = new Set<unknown>()
   for (const node of nodes) {
-    const rests = node.inputs.some(
-      value => value && (targets.has(keyOf(value)) || found.has(sourceOf(value))),
+    const isOnPath = node.inputs.some(
+      value => value && isSmooth(value) && rests(value, targets, found),
     )
-    if (rests && node.outputs[0]?.dtype.startsWith('float')) found.add(node)
+    if (isOnPath && node.outputs.some(isSmooth)) found.add(node)
   }
   return found
+}
+
+function rests(value: Value, targets: ReadonlySet<unknown>, nodes: ReadonlySet<unknown>): boolean {
+  return targets.has(keyOf(value)) || nodes.has(sourceOf(value))
+}
+
+/** Whole numbers and conditions have no gradient, even as the second result of a node that has one. */
+function isSmooth({ dtype }: TensorType): boolean {
+  return dtype.startsWith('float')
 }
 
 /** A function that gives a value from kept ones: its nodes once more, so that nothing in between has to be remembered. */

@@ -58,7 +58,11 @@ export function tabulate(
 
 /** Where `index` stands in the data of a tensor of these dimensions. */
 export function offsetOf(dims: readonly number[], index: Index): number {
-  return dims.reduce((offset, dim, axis) => offset * dim + (index[axis] as number), 0)
+  let offset = 0
+  for (let axis = 0; axis < dims.length; axis++) {
+    offset = offset * (dims[axis] as number) + (index[axis] as number)
+  }
+  return offset
 }
 
 export function at({ dims, data }: NumericTensor, index: Index): number {
@@ -69,7 +73,8 @@ export function at({ dims, data }: NumericTensor, index: Index): number {
 export function broadcastAt({ dims, data }: NumericTensor, index: Index): number {
   const shift = index.length - dims.length
   let offset = 0
-  for (const [axis, dim] of dims.entries()) {
+  for (let axis = 0; axis < dims.length; axis++) {
+    const dim = dims[axis] as number
     offset = offset * dim + (dim === 1 ? 0 : (index[axis + shift] as number))
   }
   return data[offset] as number

@@ -7,36 +7,9 @@ import { integers } from './operator-rules.ts'
 import type { OperatorName } from './operators.ts'
 import * as ops from './ops.ts'
 import { knownIntegers, normaliseAxes, same } from './shapes.ts'
-
-export interface VjpContext {
-  readonly inputs: readonly (Value | undefined)[]
-  readonly outputs: readonly Value[]
-  readonly attributes: Attributes
-  /** Gradient of the first result, of its shape. */
-  readonly g: Value
-  /** Whether the gradient of an input is wanted. */
-  readonly needs: (input: number) => boolean
-}
-
-/** Gradients of the inputs that need one, in their order; of the shape that broadcasting gave them or their own. */
-export type VjpRule = (context: VjpContext) => readonly (Value | undefined)[]
-
-type Lazy = () => Value
-
-/** Most rules: one expression per input, evaluated only where it is needed. */
-function each(rule: (context: VjpContext, ...inputs: Value[]) => readonly Lazy[]): VjpRule {
-  return context =>
-    rule(context, ...(context.inputs as readonly Value[])).map((gradient, i) =>
-      context.needs(i) ? gradient() : undefined,
-    )
-}
-
-/** y = f(x) with one gradient. */
-function unary(rule: (context: { g: Value; x: Value; y: Value; attributes: Attributes }) => Value) {
-  return each(({ g, outputs: [y], attributes }, x) => [
-    () => rule({ g, x: x as Value, y: y as Value, attributes }),
-  ])
-}
+import { MOVE_RULES } from './vjp-moves.ts'
+import { SERVING_ONLY } from './vjp-none.ts'
+import { each, noGradient, unary, type VjpRule, zerosLike } from './vjp-rules.ts'
 
 const { Add, Cast, Div, Equal, Exp, FusedMatMul, Gemm, Greater, Mul, Neg, Reshape, Sub } = ops
 const { Cos, Erf, Log, Pow, ReduceMean, ReduceSum, Shape, Sigmoid, Sign, Sin } = ops
@@ -179,71 +152,6 @@ const quickGelu = unary(({ g, x, attributes }) => {
   return Mul(g, Mul(s, Add(scalar(1), Mul(z, Sub(scalar(1), s)))))
 })
 
-/** Zeros of the shape of `like`. */
-const zerosLike = (like: Value) => ops.Expand(scalar(0), Shape(like))
-
-const gather: VjpRule = each(({ g, attributes }, x, at) => {
-  const [axis] = normaliseAxes([(attributes.axis as number) ?? 0], (x as Value).shape.length)
-  return [() => scatterBack(g, { x: x as Value, at: at as Value, axis: axis as number })]
-})
-
-/** What was read at `at` along an axis, added where it was read: other axes are brought behind it and back. */
-function scatterBack(
-  g: Value,
-  { x, at, axis }: { readonly x: Value; readonly at: Value; readonly axis: number },
-): Value {
-  const spread = at.shape.length
-  const moved = (count: number, rank: number) => [
-    ...range(axis, axis + count),
-    ...range(0, axis),
-    ...range(axis + count, rank),
-  ]
-  const turn = (value: Value, perm: readonly number[]) =>
-    axis === 0 ? value : ops.Transpose(value, perm)
-  const front = moved(1, x.shape.length)
-  const updates = turn(g, moved(spread, g.shape.length))
-  const summed = ops.ScatterND(zerosLike(turn(x, front)), ops.Unsqueeze(at, [spread]), updates)
-  return turn(summed, inversePerm(front))
-}
-
-const range = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => from + i)
-
-const inversePerm = (perm: readonly number[]) => perm.map((_, axis) => perm.indexOf(axis))
-
-const slice: VjpRule = each(({ g, inputs: [, starts, ends, axes, steps] }, x) => [
-  () => {
-    const { shape } = x as Value
-    const from = knownIntegers(starts as Value)
-    const along = axes ? integers(knownIntegers(axes)) : [...from.keys()]
-    if (steps && knownIntegers(steps).some(step => step !== 1)) throw new Error('a slice in steps')
-    const [before, after] = [shape.map(() => 0), shape.map(() => 0)]
-    for (const [i, axis] of normaliseAxes(along, shape.length).entries()) {
-      const [size, rest, start] = [shape[axis], g.shape[axis], from[i] as number]
-      if (size === rest) continue
-      if (typeof size !== 'number') throw new Error(`a part of ${size}, whose size is not known`)
-      if (typeof rest !== 'number') {
-        if (along.length > 1) throw new Error('a slice of several axes, to a size not known')
-        const rows = ops.Slice(int64(...range(0, size)), { axis: 0, start, end: ends as Value })
-        return scatterBack(g, { x: x as Value, at: rows, axis })
-      }
-      before[axis] = Math.min(size, Math.max(0, start < 0 ? start + size : start))
-      after[axis] = size - rest - (before[axis] as number)
-    }
-    return ops.Pad(g, [...before, ...after])
-  },
-])
-
-const concat: VjpRule = ({ inputs, attributes, g, needs }) => {
-  const parts = inputs as readonly Value[]
-  const axis = attributes.axis as number
-  let at = 0
-  return parts.map((part, i) => {
-    const start = at
-    at += part.shape.at(axis) as number
-    return needs(i) ? ops.Slice(g, { axis, start, end: at }) : undefined
-  })
-}
-
 /** Rotation is orthogonal: its gradient is the rotation backwards. Angles get none. */
 const rotary: VjpRule = ({ inputs, attributes, g, needs }) => {
   const [, positions, cosines, sines] = inputs as readonly Value[]
@@ -251,24 +159,6 @@ const rotary: VjpRule = ({ inputs, attributes, g, needs }) => {
   return [
     ops.RotaryEmbedding(g, positions as Value, cosines as Value, Neg(sines as Value), attributes),
   ]
-}
-
-/** What was put around is cut, what was cut is zero. */
-const pad: VjpRule = each(({ g, inputs: [, pads] }) => [
-  () =>
-    ops.Pad(
-      g,
-      integers(knownIntegers(pads as Value)).map(amount => -amount),
-    ),
-])
-
-/** The rule of an addition: what `Scatter…` replaces or multiplies has another. */
-function added(rule: VjpRule): VjpRule {
-  return context => {
-    const { reduction = 'none' } = context.attributes
-    if (reduction !== 'add') throw new Error(`the reduction ${reduction}`)
-    return rule(context)
-  }
 }
 
 /**
@@ -359,52 +249,16 @@ export const VJP = {
   RotaryEmbedding: rotary,
 
   Where: each(({ g }, condition) => [
-    () => scalar(0),
+    noGradient,
     () => ops.Where(condition as Value, g, scalar(0)),
     () => ops.Where(condition as Value, scalar(0), g),
   ]),
   Cast: unary(({ g, x }) => Cast(g, x.dtype)),
 
   Shape: null,
-  Reshape: unary(({ g, x }) => Reshape(g, Shape(x))),
-  Expand: unary(({ g }) => g),
-  Transpose: unary(({ g, attributes }) => {
-    const perm = attributes.perm as readonly number[]
-    return ops.Transpose(g, inversePerm(normaliseAxes(perm, perm.length)))
-  }),
-  Unsqueeze: unary(({ g, x }) => Reshape(g, Shape(x))),
-  Squeeze: unary(({ g, x }) => Reshape(g, Shape(x))),
-  Concat: concat,
-  Slice: slice,
-  Pad: pad,
-  Gather: gather,
-  GatherElements: each(({ g, attributes }, x, indices) => [
-    () =>
-      ops.ScatterElements(
-        zerosLike(x as Value),
-        indices as Value,
-        g,
-        (attributes.axis as number | undefined) ?? 0,
-      ),
-  ]),
-  ScatterElements: added(
-    each(({ g, attributes }, _x, indices) => [
-      () => g,
-      () => scalar(0),
-      () => ops.GatherElements(g, indices as Value, (attributes.axis as number | undefined) ?? 0),
-    ]),
-  ),
-  ScatterND: added(
-    each(({ g }, _x, indices) => [
-      () => g,
-      () => scalar(0),
-      () => {
-        const at = indices as Value
-        if (at.shape.at(-1) !== 1) throw new Error('rows found by several indices')
-        return ops.Gather(g, ops.Squeeze(at, [-1]))
-      },
-    ]),
-  ),
+
+  ...MOVE_RULES,
+  ...SERVING_ONLY,
 } as const satisfies Record<OperatorName, VjpRule | null>
 
 /** A gradient summed over the axes along which its value was broadcast. */

@@ -29,6 +29,7 @@ const context = () => ({
   rng: createRng('learn'),
   signal: new AbortController().signal,
   budgetMs: 30_000,
+  targetRisk: 0.05,
   onProgress: () => {},
 })
 

@@ -1,7 +1,7 @@
 /** The encoder that closed-set specialists share, made ready on a runtime, or the reason why it is not to be had. */
 import { isUnderstudyError } from '../errors.ts'
 import { type ClassifierParts, catalogEntry, createEncoder, ensureModel } from '../models/index.ts'
-import type { InferenceRuntime } from '../runtimes/index.ts'
+import { canTrain, type InferenceRuntime } from '../runtimes/index.ts'
 import type { JobEvent } from './job-messages.ts'
 
 /** Small, English, Apache-2.0; see docs/decisions. */
@@ -49,7 +49,8 @@ export async function openEncoderParts({
       runtime,
       ...(weights && { weightsHash: weights.sha256 }),
     })
-    return { parts: { encoder, runtime }, notice: null }
+    const training = canTrain(runtime) ? runtime : null
+    return { parts: { encoder, runtime, training }, notice: null }
   } catch (error) {
     await runtime?.close()
     if (!isUnderstudyError(error) || error.code === 'cancelled') throw error

@@ -140,7 +140,13 @@ async function fitAndChoose<Output, Schema>(
     group,
     output: answer === null ? null : learner.kind.parse(schema, answer),
   }))
-  const candidates = await learner.fit(schema, training, { rng, signal, budgetMs, onProgress })
+  const candidates = await learner.fit(schema, training, {
+    rng,
+    signal,
+    budgetMs,
+    targetRisk,
+    onProgress,
+  })
   if (candidates.length === 0) return null
   const result = chooseCandidate(candidates, targetRisk)
   const others = candidates.filter(candidate => candidate !== result.chosen)

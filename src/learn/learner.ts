@@ -17,6 +17,8 @@ export interface FitContext {
   readonly signal: AbortSignal
   /** Wall-clock budget for everything this call does. */
   readonly budgetMs: number
+  /** What the specialist is to be certified at. */
+  readonly targetRisk: number
   readonly onProgress: (stage: string, doneCount: number, totalCount: number) => void
 }
 

@@ -19,6 +19,17 @@ const manifestSchema = z.object({
       weightsHash: blob,
       dimension: z.int().min(1).max(65_536),
       headBlob: blob,
+      /** Fine-tuned layers on which the head stands instead of the frozen embedding. */
+      tuned: z
+        .object({
+          firstLayer: z.int().min(0).max(1023),
+          scale: z.number().positive().max(10_000),
+          layersBlob: blob,
+          /** How they were trained, for people and for repeating it. */
+          recipe: z.record(z.string(), z.unknown()),
+        })
+        .nullable()
+        .default(null),
       neighbourCount: z.int().min(1).max(10_000_000),
       neighboursBlob: blob,
       vote: z.object({

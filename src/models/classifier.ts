@@ -1,4 +1,5 @@
 /** A fitted closed-set classifier: loads manifest and blobs, answers with a class number and a score. Knows no labels by name. */
+import type { TrainingRuntime } from '../engine/index.ts'
 import { UnderstudyError } from '../errors.ts'
 import { sha256 } from '../platform/index.ts'
 import type { InferenceRuntime } from '../runtimes/index.ts'
@@ -54,6 +55,8 @@ export interface Classifier {
 export interface ClassifierParts {
   readonly encoder: EncoderHandle | null
   readonly runtime: InferenceRuntime | null
+  /** What fine-tuning runs on; without it encoders stay as they are. */
+  readonly training?: TrainingRuntime | null
 }
 
 /** Texts that the reflex scores before the event loop gets a turn. */
@@ -131,7 +134,9 @@ async function openPart(
     count,
     classCount,
   })
-  return openEncoderPart(encoder, manifest, { head, neighbours })
+  const { tuned } = manifest
+  const layers = tuned === null ? null : blobOf(blobs, tuned.layersBlob)
+  return openEncoderPart(encoder, manifest, { head, neighbours, layers })
 }
 
 /** One row with all that its details need. */

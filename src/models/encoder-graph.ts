@@ -1,4 +1,5 @@
 /** A BERT encoder as a graph of plain ONNX operators, from token numbers to one unit vector. Knows no runtime and no weights. */
+
 import {
   Add,
   Cast,
@@ -23,12 +24,19 @@ import {
   Softmax,
   Sub,
   scalar,
+  Tanh,
   Transpose,
   Unsqueeze,
   type Value,
 } from '../engine/index.ts'
+import { assert } from '../errors.ts'
 import type { EncoderConfig } from './encoder-config.ts'
-import { type EncoderModules, frozenModules, type LayerModules } from './encoder-modules.ts'
+import {
+  type EncoderModules,
+  frozenModules,
+  type Layer,
+  type LayerModules,
+} from './encoder-modules.ts'
 import type { EncoderWeights } from './encoder-weights.ts'
 
 /** Names of what is fed and what comes out. */
@@ -39,9 +47,12 @@ export const ENCODER_OUTPUT = 'embedding'
 /** Far below any attention score, and finite: a row of padding only must not become NaN. */
 const MASKED = -1e9
 
+/** Name of the hidden states `[batch·length, hidden]` that layer `layer` starts from, 0 being the first. */
+export const hiddenOutput = (layer: number) => `hidden:${layer}`
+
 /**
- * The encoder's ONNX file: `inputIds` and `attentionMask` int64 `[batch, length]` in, `embedding`
- * float32 `[batch, hidden]` of unit length out.
+ * The encoder's ONNX file: `inputIds` and `attentionMask` int64 `[batch, length]` in, `embedding` float32 `[batch, hidden]` of
+ * unit length out, and for what stands on its lower layers the hidden states between them.
  */
 export function encoderGraph(
   config: EncoderConfig,
@@ -50,9 +61,14 @@ export function encoderGraph(
   const ids = input(ENCODER_IDS, 'int64', ['batch', 'length'])
   const mask = input(ENCODER_MASK, 'int64', ['batch', 'length'])
   const modules = frozenModules(config, weights)
-  const hidden = runLayers(embedTokens(ids, modules), mask, { config, layers: modules.layers })
-  const embedding = poolTokens(hidden, mask, config)
-  return emit('encoder', { inputs: [ids, mask], outputs: { [ENCODER_OUTPUT]: embedding } })
+  const outputs: Record<string, Value> = {}
+  let hidden = embedTokens(ids, modules)
+  for (const [i, layer] of modules.layers.entries()) {
+    outputs[hiddenOutput(i)] = hidden
+    hidden = runLayers(hidden, mask, { config, layers: [layer] })
+  }
+  outputs[ENCODER_OUTPUT] = unitLength(poolTokens(hidden, mask, { config, pooler: modules.pooler }))
+  return emit('encoder', { inputs: [ids, mask], outputs })
 }
 
 /** Token numbers int64 `[batch, length]` to hidden states `[batch·length, hidden]` before the first layer. */
@@ -82,10 +98,23 @@ export function runLayers(
   return layers.reduce((x, layer) => transformerLayer(x, { mask, bias, config, layer }), hidden)
 }
 
-/** Hidden states `[batch·length, hidden]` to one vector of unit length per text, `[batch, hidden]`. */
-export function poolTokens(hidden: Value, mask: Value, config: EncoderConfig): Value {
+/** Hidden states `[batch·length, hidden]` to one vector per text, `[batch, hidden]`, as the configuration pools. */
+export function poolTokens(
+  hidden: Value,
+  mask: Value,
+  { config, pooler }: { readonly config: EncoderConfig; readonly pooler?: Layer | undefined },
+): Value {
   const tokens = Reshape(hidden, Concat([Shape(mask), int64(config.hiddenSize)], 0))
-  return normalise(config.pooling === 'mean' ? meanPool(tokens, mask) : firstToken(tokens))
+  if (config.pooling === 'mean') return meanPool(tokens, mask)
+  const first = firstToken(tokens)
+  if (config.pooling === 'cls') return first
+  assert(pooler !== undefined, 'an encoder that pools through its pooler has one')
+  return Tanh(pooler(first))
+}
+
+/** Rows `[batch, hidden]` divided by their lengths. */
+export function unitLength(x: Value): Value {
+  return Div(x, Max(ReduceL2(x, [-1]), scalar(1e-12)))
 }
 
 interface LayerContext {
@@ -120,7 +149,8 @@ function attention(x: Value, { mask, bias, config, layer }: LayerContext): Value
   return Reshape(Transpose(mixed, [0, 2, 1, 3]), [-1, hiddenSize])
 }
 
-function activate(x: Value, { activation }: EncoderConfig): Value {
+/** The function between the two wide matrices. */
+export function activate(x: Value, { activation }: EncoderConfig): Value {
   switch (activation) {
     case 'gelu':
       return Gelu(x)
@@ -140,8 +170,4 @@ function meanPool(tokens: Value, mask: Value): Value {
 
 function firstToken(tokens: Value): Value {
   return Gather(tokens, constant('first', 'int64', BigInt64Array.of(0n), []), 1)
-}
-
-function normalise(x: Value): Value {
-  return Div(x, Max(ReduceL2(x, [-1]), scalar(1e-12)))
 }

@@ -1,10 +1,11 @@
 /** The encoder's side of a classifier: from a text to the opinions of head and neighbours in one round trip. */
-import { UnderstudyError } from '../errors.ts'
+import { assert, UnderstudyError } from '../errors.ts'
 import type { Tensor } from '../runtimes/index.ts'
 import { newId } from '../util/index.ts'
 import type { EncoderPartManifest } from './classifier-manifest.ts'
 import type { Opinion } from './combiner.ts'
 import type { EncoderHandle } from './encoder.ts'
+import { ENCODER_MASK, hiddenOutput } from './encoder-graph.ts'
 import {
   HEAD_INPUT,
   HEAD_LOGITS,
@@ -15,6 +16,12 @@ import {
 } from './head-graph.ts'
 import { type Neighbours, neighboursOpinion } from './neighbours.ts'
 import { toLogProbabilities } from './reflex.ts'
+import {
+  decodeLayers,
+  TUNED_INPUT,
+  type TunedGraphOptions,
+  tunedHeadGraph,
+} from './tuned-layers.ts'
 
 /** One of the training rows nearest to an input. */
 export interface Neighbour {
@@ -37,11 +44,18 @@ export interface EncoderPart {
   close(): Promise<void>
 }
 
+export interface EncoderPartBlobs {
+  readonly head: LinearHead
+  readonly neighbours: Neighbours
+  /** The file of the tuned layers; null where the head stands on the frozen embedding. */
+  readonly layers: Uint8Array | null
+}
+
 /** @throws model-unavailable when the encoder is not the one the head was fitted on; model-corrupt */
 export async function openEncoderPart(
   encoder: EncoderHandle,
   manifest: EncoderPartManifest,
-  { head, neighbours }: { readonly head: LinearHead; readonly neighbours: Neighbours },
+  { head, neighbours, layers }: EncoderPartBlobs,
 ): Promise<EncoderPart> {
   checkEncoder(encoder, manifest)
   const { runtime } = encoder
@@ -49,13 +63,30 @@ export async function openEncoderPart(
   const rule = manifest.vote
   // A name of its own: closing one specialist must not unload the graph of another.
   const session = newId('spec')
-  await runtime.load(session, headGraph(head, neighbours, rule.k))
+  const { tuned } = manifest
+  const isTuned = tuned !== null && layers !== null
+  await runtime.load(
+    session,
+    isTuned
+      ? tunedHeadGraph(openTuned(encoder, { tuned, layers, head }), neighbours, rule.k)
+      : headGraph(head, neighbours, rule.k),
+  )
   return {
     async opinions(text, signal) {
+      const feeds = encoder.feeds([text])
+      const below = isTuned
+        ? {
+            [TUNED_INPUT]: { fromCall: 0, output: hiddenOutput(tuned.firstLayer) },
+            [ENCODER_MASK]: feeds[ENCODER_MASK] as Tensor,
+          }
+        : {}
       const outputs = await runtime.run(
         [
-          { session: encoder.session, feeds: encoder.feeds([text]) },
-          { session, feeds: { [HEAD_INPUT]: { fromCall: 0, output: encoder.output } } },
+          { session: encoder.session, feeds },
+          {
+            session,
+            feeds: { [HEAD_INPUT]: { fromCall: 0, output: encoder.output }, ...below },
+          },
         ],
         signal ? { signal } : {},
       )
@@ -77,6 +108,29 @@ export async function openEncoderPart(
     },
     close: () => runtime.unload(session),
   }
+}
+
+/** @throws model-corrupt when the file holds other layers than the encoder has */
+function openTuned(
+  { base, name }: EncoderHandle,
+  {
+    tuned,
+    layers,
+    head,
+  }: { tuned: NonNullable<EncoderPartManifest['tuned']>; layers: Uint8Array; head: LinearHead },
+): TunedGraphOptions {
+  const { firstLayer, scale } = tuned
+  assert(base !== null, `${name} has layers`)
+  const { config } = base
+  if (firstLayer >= config.layerCount) {
+    throw new UnderstudyError(
+      'model-corrupt',
+      `The specialist tunes layer ${firstLayer}, and the encoder has ${config.layerCount}.`,
+      { help: 'Learn the task again.' },
+    )
+  }
+  const own = { firstLayer, scale, layers: decodeLayers(layers, config, firstLayer) }
+  return { config, tuned: own, head }
 }
 
 /** Number of signals in a head's opinion. */

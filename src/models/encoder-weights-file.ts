@@ -13,7 +13,13 @@ import {
   TYPES,
   WORDS,
 } from './encoder-names.ts'
-import { type EncoderWeights, type Linear, type Norm, transpose } from './encoder-weights.ts'
+import {
+  type EncoderWeights,
+  type LayerWeights,
+  type Linear,
+  type Norm,
+  transpose,
+} from './encoder-weights.ts'
 
 export interface WriteWeightsOptions {
   /** Empty for `BertModel`; `bert.` for classes that hold an encoder, `BertForSequenceClassification` among them. */
@@ -34,26 +40,15 @@ export function writeEncoderWeights(
   const tensors = new Map<string, SafetensorsTensor>()
   const add = (name: string, values: Float32Array, shape: readonly number[]) =>
     tensors.set(prefix + name, float32Tensor(values, shape))
-  const addNorm = (path: string, { scale, bias }: Norm) => {
-    add(`${path}.weight`, scale, [hiddenSize])
-    add(`${path}.bias`, bias, [hiddenSize])
-  }
-  const addLinear = (path: string, linear: Linear) => {
-    for (const [name, tensor] of linearTensors(prefix + path, linear)) tensors.set(name, tensor)
+  const addAll = (named: readonly NamedTensor[]) => {
+    for (const [name, tensor] of named) tensors.set(prefix + name, tensor)
   }
   add(`${WORDS}.weight`, weights.words, [vocabularySize, hiddenSize])
   add(`${POSITIONS}.weight`, weights.positions, [maxPositions, hiddenSize])
   add(`${TYPES}.weight`, weights.types, [typeCount, hiddenSize])
-  addNorm(EMBEDDING_NORM, weights.embeddingNorm)
-  for (const [i, layer] of weights.layers.entries()) {
-    for (const [name, { path }] of Object.entries(LAYER_LINEARS)) {
-      addLinear(`${layerPath(i)}.${path}`, layer[name as LayerLinear])
-    }
-    for (const [name, path] of Object.entries(LAYER_NORMS)) {
-      addNorm(`${layerPath(i)}.${path}`, layer[name as keyof typeof LAYER_NORMS])
-    }
-  }
-  if (weights.pooler !== undefined) addLinear(POOLER, weights.pooler)
+  addAll(normTensors(EMBEDDING_NORM, weights.embeddingNorm))
+  for (const [i, layer] of weights.layers.entries()) addAll(layerTensors(i, layer))
+  if (weights.pooler !== undefined) addAll(linearTensors(POOLER, weights.pooler))
   if (classifier !== undefined) {
     for (const [name, tensor] of linearTensors(CLASSIFIER, classifier)) tensors.set(name, tensor)
   }
@@ -61,11 +56,30 @@ export function writeEncoderWeights(
   return writeSafetensors(tensors, { format: 'pt' })
 }
 
+type NamedTensor = [name: string, tensor: SafetensorsTensor]
+
+/** The tensors of layer `index`. */
+export function layerTensors(index: number, layer: LayerWeights): NamedTensor[] {
+  const path = layerPath(index)
+  return [
+    ...Object.entries(LAYER_LINEARS).flatMap(([name, { path: below }]) =>
+      linearTensors(`${path}.${below}`, layer[name as LayerLinear]),
+    ),
+    ...Object.entries(LAYER_NORMS).flatMap(([name, below]) =>
+      normTensors(`${path}.${below}`, layer[name as keyof typeof LAYER_NORMS]),
+    ),
+  ]
+}
+
+function normTensors(path: string, { scale, bias }: Norm): NamedTensor[] {
+  return [
+    [`${path}.weight`, float32Tensor(scale, [scale.length])],
+    [`${path}.bias`, float32Tensor(bias, [bias.length])],
+  ]
+}
+
 /** A linear module as PyTorch keeps it: `weight` `[out, in]` and `bias` `[out]`. */
-export function linearTensors(
-  path: string,
-  { weight, bias }: Linear,
-): [name: string, tensor: SafetensorsTensor][] {
+export function linearTensors(path: string, { weight, bias }: Linear): NamedTensor[] {
   const outSize = bias.length
   const inSize = weight.length / outSize
   return [

@@ -58,31 +58,53 @@ export interface EncoderWeights {
 export function readEncoderWeights(file: Safetensors, config: EncoderConfig): EncoderWeights {
   const { hiddenSize: hidden } = config
   const take = tensorTaker(file)
-  const linear = (path: string, inSize: number, outSize: number): Linear => ({
-    weight: transpose(take([`${path}.weight`], [outSize, inSize]), outSize, inSize),
-    bias: take([`${path}.bias`], [outSize]),
-  })
-  const norm = (path: string): Norm => ({
-    scale: take([`${path}.weight`, `${path}.gamma`], [hidden]),
-    bias: take([`${path}.bias`, `${path}.beta`], [hidden]),
-  })
+  const { linear, norm } = moduleReader(take, config)
   const types = take([`${TYPES}.weight`], [config.typeCount, hidden])
   const positions = take([`${POSITIONS}.weight`], [config.maxPositions, hidden])
-  const layer = (i: number): LayerWeights => ({
-    ...mapValues(LAYER_LINEARS, ({ path }, name) => {
-      const { inSize, outSize } = linearSizes(name, config)
-      return linear(`${layerPath(i)}.${path}`, inSize, outSize)
-    }),
-    ...mapValues(LAYER_NORMS, path => norm(`${layerPath(i)}.${path}`)),
-  })
   const hasPooler = config.pooling === 'pooler' || take.has(`${POOLER}.weight`)
   return {
     words: take([`${WORDS}.weight`], [config.vocabularySize, hidden]),
     positions: positions.map((value, i) => value + (types[i % hidden] as number)),
     types: types.map((value, i) => value - (types[i % hidden] as number)),
     embeddingNorm: norm(EMBEDDING_NORM),
-    layers: Array.from({ length: config.layerCount }, (_, i) => layer(i)),
+    layers: readLayers(take, config, 0),
     ...(hasPooler ? { pooler: linear(POOLER, hidden, hidden) } : {}),
+  }
+}
+
+/**
+ * The layers from `first` to the last, of a file that holds just these.
+ * @throws model-corrupt naming the tensor that is missing or has another shape
+ */
+export function readUpperLayers(
+  { tensors }: Safetensors,
+  config: EncoderConfig,
+  first: number,
+): LayerWeights[] {
+  return readLayers(shapedTaker(tensors, ''), config, first)
+}
+
+function readLayers(take: Taker, config: EncoderConfig, first: number): LayerWeights[] {
+  const { linear, norm } = moduleReader(take, config)
+  return Array.from({ length: config.layerCount - first }, (_, above) => ({
+    ...mapValues(LAYER_LINEARS, ({ path }, name) => {
+      const { inSize, outSize } = linearSizes(name, config)
+      return linear(`${layerPath(first + above)}.${path}`, inSize, outSize)
+    }),
+    ...mapValues(LAYER_NORMS, path => norm(`${layerPath(first + above)}.${path}`)),
+  }))
+}
+
+function moduleReader(take: Taker, { hiddenSize: hidden }: EncoderConfig) {
+  return {
+    linear: (path: string, inSize: number, outSize: number): Linear => ({
+      weight: transpose(take([`${path}.weight`], [outSize, inSize]), outSize, inSize),
+      bias: take([`${path}.bias`], [outSize]),
+    }),
+    norm: (path: string): Norm => ({
+      scale: take([`${path}.weight`, `${path}.gamma`], [hidden]),
+      bias: take([`${path}.bias`, `${path}.beta`], [hidden]),
+    }),
   }
 }
 
@@ -117,6 +139,9 @@ export function mapValues<Key extends string, From, To>(
   >
 }
 
+/** A tensor under one of the names, of a shape. */
+type Taker = (names: readonly string[], shape: readonly number[]) => Float32Array
+
 function tensorTaker({ tensors }: Safetensors) {
   const prefix = PREFIXES.find(one => tensors.has(`${one}${WORDS}.weight`)) ?? ''
   return Object.assign(shapedTaker(tensors, prefix), {
@@ -124,8 +149,8 @@ function tensorTaker({ tensors }: Safetensors) {
   })
 }
 
-function shapedTaker(tensors: Safetensors['tensors'], prefix: string) {
-  return (names: readonly string[], shape: readonly number[]): Float32Array => {
+function shapedTaker(tensors: Safetensors['tensors'], prefix: string): Taker {
+  return (names, shape) => {
     const name = names.map(one => prefix + one).find(one => tensors.has(one))
     const tensor = name === undefined ? undefined : tensors.get(name)
     if (name === undefined || tensor === undefined) {

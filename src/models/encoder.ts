@@ -4,12 +4,20 @@ import { readSafetensors } from '../formats/index.ts'
 import { sha256 } from '../platform/index.ts'
 import type { InferenceRuntime, Tensor } from '../runtimes/index.ts'
 import { batchByLength, padBatch } from './encoder-batches.ts'
-import { parseEncoderConfig } from './encoder-config.ts'
+import { type EncoderConfig, parseEncoderConfig } from './encoder-config.ts'
 import { type EncoderFiles, readEncoderFiles } from './encoder-files.ts'
 import { ENCODER_IDS, ENCODER_MASK, ENCODER_OUTPUT, encoderGraph } from './encoder-graph.ts'
-import { readEncoderWeights } from './encoder-weights.ts'
+import { type EncoderWeights, readEncoderWeights } from './encoder-weights.ts'
 import { createTokenizer } from './tokenizer.ts'
 import type { Encoder } from './types.ts'
+
+/** An encoder's parts, for building other graphs of them. */
+export interface EncoderBase {
+  readonly config: EncoderConfig
+  readonly weights: EncoderWeights
+  /** Token numbers of a text, special ones included. */
+  encode(text: string): number[]
+}
 
 /** An encoder that can be chained with other graphs in one `InferenceRuntime.run`. */
 export interface EncoderHandle extends Encoder {
@@ -18,6 +26,8 @@ export interface EncoderHandle extends Encoder {
   readonly session: string
   /** Name of the graph's output, float32 `[batch, dimension]`. */
   readonly output: string
+  /** What fine-tuning starts from; null for a stand-in that only embeds. */
+  readonly base: EncoderBase | null
   /** What to feed for these texts, in their order, padded to the longest. Meant for one or a few. */
   feeds(texts: readonly string[]): Readonly<Record<string, Tensor>>
 }
@@ -75,6 +85,7 @@ export async function createEncoder(options: EncoderOptions): Promise<EncoderHan
     runtime,
     session,
     output: ENCODER_OUTPUT,
+    base: { config, weights, encode: tokenizer.encode },
     feeds: texts => pad(texts.map(tokenizer.encode)),
     async embed(texts, { signal, onProgress } = {}) {
       const sequences = await tokenise(texts, tokenizer.encode, signal)
@@ -83,7 +94,10 @@ export async function createEncoder(options: EncoderOptions): Promise<EncoderHan
       let doneCount = 0
       await inLanes(batchByLength(lengths, BUDGET), signal, async rows => {
         const feeds = pad(rows.map(row => sequences[row] as number[]))
-        const outputs = await runtime.run([{ session, feeds }], signal ? { signal } : {})
+        const outputs = await runtime.run([{ session, feeds }], {
+          ...(signal && { signal }),
+          outputs: [ENCODER_OUTPUT],
+        })
         throwIfCancelled(signal)
         scatterRows(outputs[ENCODER_OUTPUT], rows, dimension, embeddings)
         doneCount += rows.length

@@ -27,7 +27,8 @@ export interface NeighbourVectors {
   readonly vectors: Float32Array
 }
 
-function nearest(
+/** Similarities and positions of the `k` nearest vectors, under their names. */
+export function nearest(
   embedding: Value,
   { vectors, count, dimension }: NeighbourVectors,
   k: number,

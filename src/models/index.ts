@@ -37,29 +37,48 @@ export {
   modelsFolder,
   removeModel,
 } from './download.ts'
-export { createEncoder, type EncoderHandle, type EncoderOptions } from './encoder.ts'
+export {
+  createEncoder,
+  type EncoderBase,
+  type EncoderHandle,
+  type EncoderOptions,
+} from './encoder.ts'
 export { padBatch } from './encoder-batches.ts'
 export { type EncoderConfig, parseEncoderConfig } from './encoder-config.ts'
 export { type EncoderFiles, readEncoderFiles } from './encoder-files.ts'
 export {
   ENCODER_IDS,
   ENCODER_MASK,
+  ENCODER_OUTPUT,
   embedTokens,
+  hiddenOutput,
   poolTokens,
   runLayers,
+  unitLength,
 } from './encoder-graph.ts'
 export {
   type EncoderModules,
+  frozenLinear,
   frozenModules,
   type Layer,
   type LayerModules,
 } from './encoder-modules.ts'
-export { LAYER_LINEARS, type LayerLinear, layerPath, linearSizes } from './encoder-names.ts'
+export {
+  EMBEDDING_NORM,
+  LAYER_LINEARS,
+  LAYER_NORMS,
+  type LayerLinear,
+  layerPath,
+  linearSizes,
+  POSITIONS,
+  WORDS,
+} from './encoder-names.ts'
 export { headOpinion, type Neighbour } from './encoder-part.ts'
 export {
   type EncoderWeights,
   type LayerWeights,
   type Linear,
+  mapValues,
   type Norm,
   readClassifier,
   readEncoderWeights,
@@ -69,6 +88,7 @@ export { type WriteWeightsOptions, writeEncoderWeights } from './encoder-weights
 export { encodeHead, encodeNeighbours } from './head-file.ts'
 export {
   HEAD_INPUT,
+  HEAD_LOGITS,
   headGraph,
   type LinearHead,
   NEAREST_INDICES,
@@ -76,7 +96,7 @@ export {
   NEAREST_SIMILARITIES,
   neighboursGraph,
 } from './head-graph.ts'
-export { adapterClassifier, mergeAdapter } from './lora.ts'
+export { adapterClassifier, type CollectOptions, collectAdapter, mergeAdapter } from './lora.ts'
 export {
   type ModelFolder,
   readModelFolder,
@@ -85,6 +105,17 @@ export {
   writeModelFolder,
 } from './model-folder.ts'
 export { type Nearest, type Neighbours, neighboursOpinion, type VoteRule } from './neighbours.ts'
+export {
+  type EncoderParts,
+  keepLayers,
+  spreadLayers,
+  type TrimmableModel,
+  type TrimmedModel,
+  type TrimmingReport,
+  trimmingReport,
+  trimVocabulary,
+} from './prune.ts'
+export { type QuantizeKind, quantizedModules } from './quantize.ts'
 export {
   decodeReflex,
   encodeReflex,
@@ -96,5 +127,13 @@ export {
 } from './reflex.ts'
 export { type HashedFeatures, hashFeatures, weighFeatures } from './reflex-features.ts'
 export { REFLEX_SIGNAL_COUNT, reflexOpinion } from './reflex-part.ts'
+export { type ServingModules, servingGraph } from './serving-graph.ts'
 export { createTokenizer, type Tokenizer, type TokenizerOptions } from './tokenizer.ts'
+export {
+  encodeLayers,
+  TUNED_INPUT,
+  type TunedGraphOptions,
+  type TunedLayers,
+  tunedGraph,
+} from './tuned-layers.ts'
 export type * from './types.ts'

@@ -2,14 +2,16 @@ import { describe, expect, it } from 'vitest'
 import {
   float32Tensor,
   type PeftAdapter,
+  readPeftAdapter,
   readSafetensors,
+  writePeftAdapter,
   writeSafetensors,
 } from '../formats/index.ts'
 import { createRng } from '../util/index.ts'
 import { toyConfig, toyWeights } from './__fixtures__/toy-bert.ts'
 import { parseEncoderConfig } from './encoder-config.ts'
 import { type EncoderWeights, readEncoderWeights } from './encoder-weights.ts'
-import { adapterClassifier, mergeAdapter } from './lora.ts'
+import { adapterClassifier, collectAdapter, mergeAdapter } from './lora.ts'
 
 const config = parseEncoderConfig({ config: JSON.stringify(toyConfig) })
 const weights = readEncoderWeights(readSafetensors(writeSafetensors(toyWeights())), config)
@@ -132,6 +134,34 @@ describe('mergeAdapter', () => {
     const saved = new Map([['bert.embeddings.LayerNorm.weight', float32Tensor(random(8), [8])]])
     const lora = adapter({ [layer(0, 'attention.self.key')]: [8, 8] }, { saved })
     expect(() => mergeAdapter(weights, lora)).toThrow(/saved embeddings.LayerNorm.weight whole/)
+  })
+})
+
+describe('collectAdapter', () => {
+  const path = layer(1, 'intermediate.dense')
+  const options = { rank: 2, alpha: 3, baseModel: 'toy' }
+  const classifier = { weight: random(24), bias: random(3) }
+
+  it('makes of trained factors an adapter that merges, is written, and is read back', () => {
+    const factors = new Map([
+      [`${path}.lora_B.weight`, random(24)],
+      [`${path}.lora_A.weight`, random(16)],
+    ])
+    const collected = collectAdapter(factors, options)
+    expect(collected.modules.get(path)).toMatchObject({ inSize: 8, outSize: 12, rank: 2, alpha: 3 })
+    expect(collected).toMatchObject({ targetModules: [path], taskType: 'FEATURE_EXTRACTION' })
+    expect(mergeAdapter(weights, collected).layers[1]?.up).not.toEqual(weights.layers[1]?.up)
+    expect(readPeftAdapter(writePeftAdapter(collected))).toEqual(collected)
+
+    const classifying = collectAdapter(factors, { ...options, classifier })
+    expect(classifying).toMatchObject({ targetModules: [`bert.${path}`], taskType: 'SEQ_CLS' })
+    expect(adapterClassifier(classifying, 8)).toEqual(classifier)
+    expect(mergeAdapter(weights, classifying)).toEqual(mergeAdapter(weights, collected))
+  })
+
+  it.each(['A', 'B'])('refuses %s alone', half => {
+    const factors = new Map([[`${path}.lora_${half}.weight`, random(16)]])
+    expect(() => collectAdapter(factors, options)).toThrow(/dense.* stands alone, without lora_/)
   })
 })
 

@@ -1,7 +1,7 @@
 /** Merges a LoRA adapter into an encoder's weights. Knows neither how it was trained nor its files. */
 import { UnderstudyError } from '../errors.ts'
 import { type LoraModule, loraScaling, type PeftAdapter } from '../formats/index.ts'
-import { LAYER_LINEARS, type LayerLinear, POOLER, PREFIXES } from './encoder-names.ts'
+import { CLASSIFIER, LAYER_LINEARS, type LayerLinear, POOLER, PREFIXES } from './encoder-names.ts'
 import {
   type EncoderWeights,
   type LayerWeights,
@@ -9,6 +9,7 @@ import {
   readClassifier,
   transpose,
 } from './encoder-weights.ts'
+import { linearTensors } from './encoder-weights-file.ts'
 
 /**
  * The weights with `scaling · B · A` added to each module that the adapter names (Hu et al. 2021, §4.1); what does not change
@@ -34,6 +35,49 @@ export function mergeAdapter(weights: EncoderWeights, adapter: PeftAdapter): Enc
     layers[index] = { ...layer, [name]: addProduct(layer[name], { module, lora, scaling }) }
   }
   return { ...weights, layers, ...(pooler === undefined ? {} : { pooler }) }
+}
+
+export interface CollectOptions extends Pick<PeftAdapter, 'rank' | 'alpha' | 'baseModel'> {
+  /**
+   * Behind the pooler, `[hidden, labels]`: the adapter is then one of `BertForSequenceClassification`, with this saved whole.
+   * Without it, the adapter is one of `BertModel`, which knows no classifier.
+   */
+  readonly classifier?: Linear | undefined
+}
+
+/**
+ * An adapter from factors as training keeps them, named `encoder.layer.N.PATH.lora_A.weight` `[rank, in]` and
+ * `….lora_B.weight` `[out, rank]`. Its targets are the full paths of these modules: ends such as `query` would reach layers that
+ * were not trained, and `output.dense` that of the attention too.
+ * @throws model-corrupt when a factor stands alone
+ */
+export function collectAdapter(
+  factors: ReadonlyMap<string, Float32Array>,
+  { rank, alpha, baseModel, classifier }: CollectOptions,
+): PeftAdapter {
+  const prefix = classifier === undefined ? '' : 'bert.'
+  const modules = new Map<string, LoraModule>()
+  for (const name of factors.keys()) {
+    const [, path, half] = /^(.+)\.lora_([AB])\.weight$/.exec(name) ?? []
+    const a = factors.get(`${path}.lora_A.weight`)
+    const b = factors.get(`${path}.lora_B.weight`)
+    if (path === undefined || a === undefined || b === undefined) {
+      throw corrupt(`${name} stands alone, without ${half === 'A' ? 'lora_B' : 'lora_A'} beside it`)
+    }
+    const sizes = { inSize: a.length / rank, outSize: b.length / rank }
+    modules.set(prefix + path, { a, b, ...sizes, rank, alpha })
+  }
+  return {
+    rank,
+    alpha,
+    isRankStabilised: false,
+    dropout: 0,
+    targetModules: [...modules.keys()],
+    baseModel,
+    taskType: classifier === undefined ? 'FEATURE_EXTRACTION' : 'SEQ_CLS',
+    modules,
+    saved: new Map(classifier === undefined ? [] : linearTensors(CLASSIFIER, classifier)),
+  }
 }
 
 /**

@@ -14,7 +14,13 @@ export { LLAMA_VERSION } from './llama-platform.ts'
 export { createLocalLead, type LocalLeadOptions } from './local-lead.ts'
 export { type OpenLocalLeadOptions, openLocalLead } from './local-lead-open.ts'
 export { ONNXRUNTIME_VERSION, type SessionSettings } from './onnx-sessions.ts'
-export { openInProcessRuntime, openRuntimePool, type PoolOptions } from './onnxruntime.ts'
+export {
+  canTrain,
+  type InProcessRuntime,
+  openInProcessRuntime,
+  openRuntimePool,
+  type PoolOptions,
+} from './onnxruntime.ts'
 export { openRemoteLead, type RemoteLeadOptions } from './remote-lead.ts'
 export { openReplayLead, type ReplayLeadOptions } from './replay-lead.ts'
 export type * from './types.ts'

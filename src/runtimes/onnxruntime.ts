@@ -18,6 +18,11 @@ const DEFAULTS: SessionSettings = { threads: Math.min(2, availableParallelism())
 /** A runtime of the calling thread, which can also write into the caller's buffers: what training needs. */
 export type InProcessRuntime = InferenceRuntime & Pick<OnnxSessions, 'runInto'>
 
+/** Whether graphs can write into the caller's buffers there. */
+export function canTrain(runtime: InferenceRuntime): runtime is InProcessRuntime {
+  return 'runInto' in runtime
+}
+
 type Outputs = Readonly<Record<string, Tensor>>
 
 /**

@@ -31,6 +31,8 @@ export interface EncoderModel {
   readonly head: LinearHead
   readonly neighbours: Neighbours
   readonly vote: VoteRule
+  /** Of all inputs, [rows, dimension]. */
+  readonly embeddings: Float32Array
 }
 
 /** Tried on the training parts of three data sets, not tuned, see docs/log.md. */
@@ -75,7 +77,7 @@ export async function crossFitEncoder(
       neighboursOpinion(nearest[row] as Nearest, known.labels, { classCount, rule: vote }),
     ]
   })
-  return { model: { encoder, head: heads.all, neighbours: known, vote }, opinions }
+  return { model: { encoder, head: heads.all, neighbours: known, vote, embeddings }, opinions }
 }
 
 function taughtRows(labels: Int32Array): Int32Array {

@@ -33,6 +33,7 @@ async function toyEncoder(): Promise<EncoderHandle> {
     runtime,
     session: 'toy',
     output: 'embedding',
+    base: null,
     feeds: texts => ({
       index: {
         type: 'int64',
@@ -87,6 +88,7 @@ function options(
     rng: createRng('fit'),
     signal: new AbortController().signal,
     budgetMs: 60_000,
+    targetRisk: 0.05,
     onProgress: () => {},
     ...changes,
   }

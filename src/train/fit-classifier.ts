@@ -1,4 +1,6 @@
 /** Fits a closed-set classifier: parts cross-fitted by input group, then the combiner on their out-of-fold opinions. */
+
+import type { TrainingRuntime } from '../engine/index.ts'
 import {
   type ClassifierManifest,
   type Combiner,
@@ -6,6 +8,7 @@ import {
   type EncoderHandle,
   type EncoderPartManifest,
   encodeHead,
+  encodeLayers,
   encodeNeighbours,
   encodeReflex,
   type Opinion,
@@ -13,6 +16,7 @@ import {
 } from '../models/index.ts'
 import { sha256 } from '../platform/index.ts'
 import type { InferenceRuntime } from '../runtimes/index.ts'
+import { riskCoverageCurve } from '../stats/index.ts'
 import type { Rng } from '../util/index.ts'
 import {
   allRows,
@@ -25,6 +29,7 @@ import {
 } from './cross-fit.ts'
 import { crossFitEncoder, type EncoderModel } from './cross-fit-encoder.ts'
 import { crossFitReflex } from './cross-fit-reflex.ts'
+import { crossFitTuned, type TunedFit, type TunedModel } from './cross-fit-tuned.ts'
 import { type CombinerRows, fitCombiner } from './fit-combiner.ts'
 import { foldsByGroup } from './folds.ts'
 import { startPace } from './pace.ts'
@@ -33,6 +38,10 @@ export interface FitClassifierOptions extends ClassifierData {
   /** Both or neither: without them only the reflex is fitted. */
   readonly encoder: EncoderHandle | null
   readonly runtime: InferenceRuntime | null
+  /** What fine-tuning runs on; without it encoders stay frozen. */
+  readonly training?: TrainingRuntime | null
+  /** Fine-tuning is tried where the frozen encoder leaves requests unanswered at this risk. */
+  readonly targetRisk: number
   readonly rng: Rng
   readonly signal: AbortSignal
   readonly budgetMs: number
@@ -41,7 +50,7 @@ export interface FitClassifierOptions extends ClassifierData {
 
 /** A fitted classifier as bytes, and how it does on rows that it was not fitted to. */
 export interface ClassifierCandidate {
-  readonly name: ClassifierManifest['name']
+  readonly name: string
   readonly manifest: ClassifierManifest
   readonly blobs: ReadonlyMap<string, Uint8Array>
   /** Confidence for each row, from parts and a combiner that saw neither the row nor its group. */
@@ -68,9 +77,31 @@ export async function fitClassifier(options: FitClassifierOptions): Promise<Clas
       ? Promise.resolve(null)
       : crossFitEncoder(encoder, options, context),
   )
-  const candidates = [assemble({ data: options, split, reflex, encoded: null })]
-  if (encoded !== null) candidates.push(assemble({ data: options, split, reflex, encoded }))
-  return candidates
+  const reflexAlone = assemble({ data: options, split, reflex, encoded: null, tuned: null })
+  if (encoded === null) return [reflexAlone]
+  const frozen = assemble({ data: options, split, reflex, encoded, tuned: null })
+  const tuned = await tuneWhereItPays(frozen, encoded.model, options, context)
+  if (tuned === null) return [reflexAlone, frozen]
+  return [reflexAlone, frozen, assemble({ data: options, split, reflex, encoded, tuned })]
+}
+
+/** Nothing is tuned where the frozen encoder answers nearly everything already. */
+const ENOUGH_COVERAGE = 0.985
+
+async function tuneWhereItPays(
+  frozen: ClassifierCandidate,
+  { encoder, embeddings }: EncoderModel,
+  options: FitClassifierOptions,
+  context: CrossFitContext,
+): Promise<TunedFit | null> {
+  const { training, targetRisk, labels } = options
+  const { base, runtime } = encoder
+  if (base === null || training === undefined || training === null) return null
+  const losses = frozen.outOfFoldLabels.map((label, row) => (label === labels[row] ? 0 : 1))
+  const curve = riskCoverageCurve(frozen.outOfFoldScores, losses)
+  const covered = curve.filter(({ risk }) => risk <= targetRisk).map(({ coverage }) => coverage)
+  if (Math.max(0, ...covered) >= ENOUGH_COVERAGE) return null
+  return crossFitTuned(options, { ...context, base, runtime, training, embeddings })
 }
 
 /** Waits for the slower one also when the quicker fails, so that nothing goes on computing behind the caller's back. */
@@ -86,40 +117,54 @@ interface Assembly {
   readonly split: Folds
   readonly reflex: CrossFit<Reflex>
   readonly encoded: CrossFit<EncoderModel> | null
+  /** Its head takes the place of the frozen encoder's. */
+  readonly tuned: TunedFit | null
 }
 
 /** Puts parts and combiner together: manifest, blobs, and honest out-of-fold answers. */
-function assemble({ data, split, reflex, encoded }: Assembly): ClassifierCandidate {
+function assemble({ data, split, reflex, encoded, tuned }: Assembly): ClassifierCandidate {
   const { labels, classCount } = data
-  const opinions = reflex.opinions.map((own, row) => [...own, ...(encoded?.opinions[row] ?? [])])
+  const opinions = reflex.opinions.map((own, row) => {
+    const [head, ...neighbours] = encoded?.opinions[row] ?? []
+    if (head === undefined) return own
+    return [...own, tuned?.opinions[row] ?? head, ...neighbours]
+  })
   const blobs = new Map<string, Uint8Array>()
   const keep = (bytes: Uint8Array): string => {
     const hash = sha256(bytes)
     blobs.set(hash, bytes)
     return hash
   }
-  const name = encoded === null ? 'reflex' : 'encoder'
+  const kind = encoded === null ? 'reflex' : 'encoder'
   const manifest: ClassifierManifest = {
     format: 'understudy-classifier',
     version: 1,
-    name,
+    name: kind,
     classCount,
     reflex: { bits: reflex.model.bits, blob: keep(encodeReflex(reflex.model)) },
-    encoder: encoded === null ? null : encoderManifest(encoded.model, keep),
+    encoder: encoded === null ? null : encoderManifest(encoded.model, tuned?.model ?? null, keep),
     combiner: toJson(fitCombiner({ opinions, labels }, allRows(labels.length))),
   }
+  const name = tuned === null ? kind : `encoder, ${tuned.model.recipe.method} fine-tuned`
   return { name, manifest, blobs, ...answersOutOfFold({ opinions, labels }, split) }
 }
 
 function encoderManifest(
   { encoder, head, neighbours, vote }: EncoderModel,
+  tuned: TunedModel | null,
   keep: (bytes: Uint8Array) => string,
 ): EncoderPartManifest {
   return {
     name: encoder.name,
     weightsHash: encoder.weightsHash,
     dimension: encoder.dimension,
-    headBlob: keep(encodeHead(head)),
+    headBlob: keep(encodeHead(tuned?.head ?? head)),
+    tuned: tuned && {
+      firstLayer: tuned.tuned.firstLayer,
+      scale: tuned.tuned.scale,
+      layersBlob: keep(encodeLayers(tuned.tuned)),
+      recipe: { ...tuned.recipe },
+    },
     neighbourCount: neighbours.count,
     neighboursBlob: keep(encodeNeighbours(neighbours)),
     vote,

@@ -8,30 +8,31 @@ import {
   type RowsSpec,
 } from '../engine/index.ts'
 import {
+  EMBEDDING_NORM,
   type EncoderConfig,
   type EncoderModules,
   type EncoderWeights,
   frozenModules,
+  LAYER_LINEARS,
+  LAYER_NORMS,
   type Layer,
   type LayerModules,
   type LayerWeights,
   type Linear,
+  layerPath,
+  mapValues,
   type Norm,
+  POSITIONS,
+  WORDS,
 } from '../models/index.ts'
 import type { Rng } from '../util/index.ts'
 import type { Recipe } from './recipe.ts'
 
-/** Modules of a layer, with the end of their path in Hugging Face's naming. */
-export const LAYER_PATHS = {
-  query: 'attention.self.query',
-  key: 'attention.self.key',
-  value: 'attention.self.value',
-  attentionOutput: 'attention.output.dense',
-  attentionNorm: 'attention.output.LayerNorm',
-  up: 'intermediate.dense',
-  down: 'output.dense',
-  outputNorm: 'output.LayerNorm',
-} as const satisfies Record<keyof LayerWeights, string>
+/** Paths of a layer's modules below `encoder.layer.N`. */
+const PATHS: Readonly<Record<keyof LayerWeights, string>> = {
+  ...mapValues(LAYER_LINEARS, ({ path }) => path),
+  ...LAYER_NORMS,
+}
 
 export interface TrainableEncoder {
   readonly modules: EncoderModules
@@ -49,8 +50,6 @@ export interface TrainableOptions {
   /** Draws the first factors of adapters. */
   readonly rng: Rng
 }
-
-export const WORD_EMBEDDINGS = 'embeddings.word_embeddings.weight'
 
 export function trainableEncoder(options: TrainableOptions): TrainableEncoder {
   const { config, weights, recipe } = options
@@ -83,14 +82,14 @@ function adaptedLayer(
   parameters: ParameterSpec[],
 ): LayerModules {
   const adapt = (name: keyof LayerWeights): Layer => {
-    const path = LAYER_PATHS[name]
+    const path = PATHS[name]
     const isTarget = recipe.targetModules.some(
       target => path === target || path.endsWith(`.${target}`),
     )
     if (!isTarget || !('weight' in weights[name])) return frozen[name]
     const { weight, bias } = weights[name] as Linear
     const [from, to] = [weight.length / bias.length, bias.length]
-    const module = `encoder.layer.${index}.${path}`
+    const module = `${layerPath(index)}.${path}`
     const { rank } = recipe
     const a = input(`${module}.lora_A.weight`, 'float32', [rank, from])
     const b = input(`${module}.lora_B.weight`, 'float32', [to, rank])
@@ -119,7 +118,7 @@ function trainedLayer(
   parameters: ParameterSpec[],
 ): LayerModules {
   return mapLayer(name => {
-    const path = `encoder.layer.${index}.${LAYER_PATHS[name]}`
+    const path = `${layerPath(index)}.${PATHS[name]}`
     const own = weights[name]
     return 'weight' in own
       ? trainedLinear(path, own, parameters)
@@ -164,22 +163,19 @@ function trainedEmbeddings(
   rows: RowsSpec[],
 ): Omit<EncoderModules, 'layers'> {
   const { hiddenSize, maxPositions } = config
-  const words = input(WORD_EMBEDDINGS, 'float32', ['words', hiddenSize])
+  const words = input(`${WORDS}.weight`, 'float32', ['words', hiddenSize])
   rows.push({ input: words, table: weights.words.slice(), isDecayed: true })
-  const positions = input('embeddings.position_embeddings.weight', 'float32', [
-    maxPositions,
-    hiddenSize,
-  ])
+  const positions = input(`${POSITIONS}.weight`, 'float32', [maxPositions, hiddenSize])
   parameters.push({ input: positions, initial: weights.positions, isDecayed: true })
   return {
     words: ids => Gather(words, ids),
     positions,
-    embeddingNorm: trainedNorm('embeddings.LayerNorm', weights.embeddingNorm, config, parameters),
+    embeddingNorm: trainedNorm(EMBEDDING_NORM, weights.embeddingNorm, config, parameters),
   }
 }
 
 function mapLayer(module: (name: keyof LayerWeights) => Layer): LayerModules {
   return Object.fromEntries(
-    Object.keys(LAYER_PATHS).map(name => [name, module(name as keyof LayerWeights)]),
+    Object.keys(PATHS).map(name => [name, module(name as keyof LayerWeights)]),
   ) as Record<keyof LayerModules, Layer> as LayerModules
 }

@@ -5,6 +5,8 @@ import { ERROR_MEANINGS, renderReference, withRegion } from '../../scripts/refer
 import { commandTable } from '../../src/cli/commands/index.ts'
 import { commandHelp } from '../../src/cli/help.ts'
 import { fileName, SETTINGS } from '../../src/config/index.ts'
+import { OPERATORS } from '../../src/engine/index.ts'
+import { VJP } from '../../src/engine/vjp.ts'
 import { ERRORS } from '../../src/errors.ts'
 
 const folder = join(import.meta.dirname, '..', '..', 'docs', 'reference')
@@ -17,6 +19,8 @@ describe('reference pages', () => {
     settings: SETTINGS,
     fileName,
     commandHelp,
+    operators: OPERATORS,
+    gradients: VJP,
   })
 
   it.each(Object.keys(regions))('%s says what the code says (else run `npm run docs`)', page => {

@@ -1,4 +1,4 @@
-/** Inputs drawn by a generator so small that test/parity/make-operator-goldens.py has the same one. */
+/** Inputs drawn by a generator so small that test/parity/draws.py has the same one. */
 import type { Dim, Input } from '../../src/engine/index.ts'
 import { input } from '../../src/engine/index.ts'
 import type { NumericTensor } from '../../src/engine/reference-tensor.ts'
@@ -26,6 +26,12 @@ export const positives = (...shape: Dim[]): Draw => ({
   dtype: 'float32',
   shape,
   value: unit => 0.25 + 2 * unit,
+})
+/** Between −0.5 and 0.5, as weights are. */
+export const smalls = (...shape: Dim[]): Draw => ({
+  dtype: 'float32',
+  shape,
+  value: unit => unit - 0.5,
 })
 /** From 0 to before `bound`. */
 export const below = (bound: number, ...shape: Dim[]): Draw => ({

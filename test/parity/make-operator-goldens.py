@@ -9,55 +9,11 @@ the file: both sides draw them alike (test/engine/draws.ts). It knows nothing of
 """
 
 import json
-import math
 from pathlib import Path
 
 import torch
+from draws import below, flags, floats, given, integers, positives, rounded, tensor
 from torch.nn import functional as F
-
-SIZES = {"rows": 2, "columns": 3, "rows*columns": 6}
-
-
-def units(seed):
-    """Numbers in [0, 1): upper 16 bits of a linear congruential generator, started by a polynomial hash."""
-    state = 0
-    for character in seed:
-        state = (state * 31 + ord(character)) % 2**32
-    while True:
-        state = (state * 1664525 + 1013904223) % 2**32
-        yield (state >> 16) / 65536
-
-
-def tensor(seed, dtype, shape, value):
-    dims = [SIZES.get(dim, dim) for dim in shape]
-    source = units(seed)
-    values = [value(next(source), place) for place in range(math.prod(dims))]
-    return torch.tensor(values, dtype=dtype).reshape(dims)
-
-
-def floats(*shape):
-    return torch.float64, shape, lambda unit, _: 4 * unit - 2
-
-
-def positives(*shape):
-    return torch.float64, shape, lambda unit, _: 0.25 + 2 * unit
-
-
-def below(bound, *shape):
-    return torch.int64, shape, lambda unit, _: math.floor(unit * bound)
-
-
-def flags(*shape):
-    return torch.bool, shape, lambda unit, _: unit >= 0.5
-
-
-def given(values, *shape):
-    return torch.float64, shape, lambda _, place: values[place]
-
-
-def integers(values, *shape):
-    return torch.int64, shape, lambda _, place: values[place]
-
 
 def layer_norm(axes, epsilon):
     """The normalised values, then mean and reciprocal deviation."""
@@ -142,6 +98,42 @@ def gather(axis=0):
 
 def gather_elements(axis):
     return lambda x, at: torch.gather(x, axis, wrapped(at, x.shape[axis]))
+
+
+def quantise(x):
+    """uint8 by the range of all values, 0 included, as ONNX defines DynamicQuantizeLinear."""
+    x = x.detach()
+    least, most = x.min().clamp(max=0), x.max().clamp(min=0)
+    scale = (most - least) / 255
+    zero = torch.round(-least / scale)
+    return (torch.round(x / scale) + zero).clamp(0, 255), scale, zero
+
+
+def quantised_product(x, b, scale, bias=0):
+    values, x_scale, zero = quantise(x)
+    return (values - zero) @ b.double() * (x_scale * scale) + bias
+
+
+def packed_product(a, packed, scales, bias):
+    """Two numbers to a byte, the low half first; 8 stands for zero."""
+    halves = torch.stack([packed % 16, packed // 16], -1).flatten(-2) - 8
+    weight = (halves * scales.reshape(3, 2, 1)).flatten(1)
+    return a @ weight.T + bias
+
+
+def gather_packed(at, scale):
+    packed = torch.tensor([(i * 37 + 11) % 256 for i in range(64)]).reshape(4, 16)
+    halves = torch.stack([packed % 16, packed // 16], -1).flatten(-2)
+    signed = torch.where(halves < 8, halves, halves - 16)
+    return (signed * scale.repeat_interleave(16, -1))[at]
+
+
+def attention(query, key, value, mask):
+    split = lambda x: x.unflatten(-1, (2, 2)).transpose(1, 2)
+    mixed = F.scaled_dot_product_attention(
+        split(query), split(key), split(value), mask.bool()[:, None, None, :]
+    )
+    return mixed.transpose(1, 2).flatten(-2)
 
 
 def scatter_rows(x, at, updates):
@@ -489,11 +481,61 @@ CASES = {
         [floats(2, 3), integers([1, 2, 0, 0, 1, 2], 3, 2), floats(3)],
         scatter_rows,
     ),
+    "DynamicQuantizeLinear": ([floats(2, 3)], quantise),
+    "DynamicQuantizeLinear of positive numbers": ([positives(2, 3)], quantise),
+    "DequantizeLinear": (
+        [below(256, 2, 3), positives(3), below(256, 3)],
+        lambda x, scale, zero: (x - zero) * scale,
+    ),
+    "DequantizeLinear by one scale": (
+        [below(127, "rows", 3), positives()],
+        lambda x, scale: x * scale,
+    ),
+    "MatMulInteger": (
+        [below(128, 2, 4), below(64, 4, 3), below(128)],
+        lambda a, b, zero: (a - zero) @ b,
+    ),
+    "MatMulInteger of named sizes": (
+        [below(256, "rows", "columns", 4), below(128, 4, 3), below(128)],
+        lambda a, b, zero: a @ (b - zero),
+    ),
+    "MatMulIntegerToFloat": (
+        [
+            below(128, 2, 4),
+            below(64, 4, 3),
+            positives(),
+            positives(3),
+            below(128),
+            floats(3),
+        ],
+        lambda a, b, x, y, zero, bias: (a - zero) @ b * (x * y) + bias,
+    ),
+    "DynamicQuantizeMatMul": (
+        [floats(2, 4), below(64, 4, 3), positives(3), floats(3)],
+        quantised_product,
+    ),
+    "DynamicQuantizeMatMul of named sizes": (
+        [floats("rows", "columns", 4), below(64, 4, 3), positives(1)],
+        quantised_product,
+    ),
+    "MatMulNBits": (
+        [floats(2, 64), below(256, 3, 2, 16), positives(6), floats(3)],
+        packed_product,
+    ),
+    "GatherBlockQuantized": (
+        [integers([3, 0, 3, 1], 2, 2), positives(4, 2)],
+        gather_packed,
+    ),
+    "MultiHeadAttention": (
+        [
+            floats("rows", "columns", 4),
+            floats("rows", "columns", 4),
+            floats("rows", "columns", 4),
+            integers([1, 1, 0, 1, 1, 1], "rows", "columns"),
+        ],
+        attention,
+    ),
 }
-
-
-def rounded(values):
-    return [float(f"{value:.8g}") for value in values.detach().double().flatten().tolist()]
 
 
 def run(name, draws, build):

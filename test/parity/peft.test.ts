@@ -6,18 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, describe, expect, it } from 'vitest'
-import {
-  Concat,
-  emit,
-  float32,
-  Gather,
-  Gemm,
-  input,
-  int64,
-  Reshape,
-  Shape,
-  Tanh,
-} from '../../src/engine/index.ts'
+import { emit, input } from '../../src/engine/index.ts'
 import {
   type PeftAdapter,
   type PeftFiles,
@@ -28,12 +17,14 @@ import {
 import { toyTokenizer } from '../../src/models/__fixtures__/toy-bert.ts'
 import {
   adapterClassifier,
+  collectAdapter,
   createEncoder,
   ENCODER_IDS,
   ENCODER_MASK,
   type EncoderConfig,
   type EncoderWeights,
   embedTokens,
+  frozenLinear,
   frozenModules,
   LAYER_LINEARS,
   type LayerLinear,
@@ -47,6 +38,7 @@ import {
   readClassifier,
   readEncoderWeights,
   runLayers,
+  unitLength,
   writeModelFolder,
 } from '../../src/models/index.ts'
 import { openInProcessRuntime, type Tensor } from '../../src/runtimes/index.ts'
@@ -76,7 +68,7 @@ afterAll(() => runtime.close())
 interface Model {
   readonly config: EncoderConfig
   readonly weights: EncoderWeights
-  /** Behind the pooler; without one, the pooled vector comes out. */
+  /** On the pooled vector as it is; without one, that comes out at unit length. */
   readonly classifier?: Linear | undefined
 }
 
@@ -86,18 +78,8 @@ async function answers({ config, weights, classifier }: Model): Promise<number[]
   const mask = input(ENCODER_MASK, 'int64', ['batch', 'length'])
   const modules = frozenModules(config, weights)
   const hidden = runLayers(embedTokens(ids, modules), mask, { config, layers: modules.layers })
-  const gemm = (x: Parameters<typeof Gemm>[0], { weight, bias }: Linear) =>
-    Gemm(
-      x,
-      float32('w', weight, [weight.length / bias.length, bias.length]),
-      float32('b', bias, [bias.length]),
-    )
-  let output = classifier === undefined ? poolTokens(hidden, mask, config) : hidden
-  if (classifier !== undefined && weights.pooler !== undefined) {
-    const tokens = Reshape(hidden, Concat([Shape(mask), int64(config.hiddenSize)], 0))
-    const first = Reshape(Gather(tokens, int64(0), 1), [-1, config.hiddenSize])
-    output = gemm(Tanh(gemm(first, weights.pooler)), classifier)
-  }
+  const pooled = poolTokens(hidden, mask, { config, pooler: modules.pooler })
+  const output = classifier === undefined ? unitLength(pooled) : frozenLinear(classifier)(pooled)
   await runtime.load('model', emit('model', { inputs: [ids, mask], outputs: { output } }))
   const tensor = (rows: number[][]): Tensor => ({
     type: 'int64',
@@ -178,6 +160,20 @@ function ownAdapter(
   }
 }
 
+/** The same by way of factors under the names that training gives them. */
+function collected(): PeftAdapter {
+  const { modules, saved, rank, alpha, baseModel } = ownAdapter({ query: 4, down: 4 }, {}, [1])
+  const factors = [...modules].flatMap(([path, { a, b }]): [string, Float32Array][] => {
+    const name = path.slice('bert.'.length)
+    return [
+      [`${name}.lora_A.weight`, a],
+      [`${name}.lora_B.weight`, b],
+    ]
+  })
+  const classifier = readClassifier(saved, { inSize: config.hiddenSize })
+  return collectAdapter(new Map(factors), { rank, alpha, baseModel, classifier })
+}
+
 const all = { query: 4, key: 4, value: 4, attentionOutput: 4, up: 4, down: 4 }
 const OWN: Record<string, { adapter: PeftAdapter; type?: 'F16' }> = {
   plain: { adapter: ownAdapter(all) },
@@ -191,6 +187,7 @@ const OWN: Record<string, { adapter: PeftAdapter; type?: 'F16' }> = {
   ranks: {
     adapter: ownAdapter({ query: 2, value: 4, down: 7 }, { alpha: 3, isRankStabilised: true }),
   },
+  collected: { adapter: collected() },
   half: { adapter: ownAdapter({ query: 4, up: 4 }), type: 'F16' },
 }
 
