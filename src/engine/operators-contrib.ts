@@ -40,6 +40,18 @@ export const CONTRIB_OPERATORS = {
       ]
     },
   },
+  /** Attention over heads laid side by side: query, key, value `[batch, length, hidden]`, none, mask int32 `[batch, length]`. */
+  MultiHeadAttention: {
+    inputs: [3, 5],
+    domain: MICROSOFT,
+    attributes: { num_heads: 'int', scale: 'float' },
+    infer: ([query, key, value, , mask]) => {
+      const { shape } = of(query)
+      requireShape(of(value).shape, of(key).shape)
+      if (mask !== undefined) requireShape(mask.shape, of(key).shape.slice(0, 2))
+      return [{ dtype: floats(sameType(query, key, value)), shape }]
+    },
+  },
   /** Rotates pairs of features by an angle per position (Su et al. 2021): x, positions, cosines, sines. */
   RotaryEmbedding: {
     inputs: [4, 4],

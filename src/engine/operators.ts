@@ -18,6 +18,7 @@ import {
   typeOf,
 } from './operator-rules.ts'
 import { CONTRIB_OPERATORS } from './operators-contrib.ts'
+import { QUANTIZED_OPERATORS } from './operators-quantized.ts'
 import {
   broadcast,
   knownIntegers,
@@ -257,6 +258,7 @@ export const OPERATORS = {
   },
 
   ...CONTRIB_OPERATORS,
+  ...QUANTIZED_OPERATORS,
 } as const satisfies Record<string, OperatorRule>
 
 export type OperatorName = keyof typeof OPERATORS

@@ -3,6 +3,8 @@ import { type Attributes, type DType, int64, type Result, type Value } from './g
 import { CAST_TO } from './operator-rules.ts'
 import { apply, type OperatorName } from './operators.ts'
 
+export * from './ops-quantized.ts'
+
 function one(op: OperatorName, inputs: readonly (Value | undefined)[], attributes?: Attributes) {
   return apply(op, inputs, attributes)[0] as Result
 }
@@ -141,3 +143,9 @@ export const RotaryEmbedding = (
   sines: Value,
   attributes: Attributes = {},
 ) => one('RotaryEmbedding', [x, positions, cosines, sines], attributes)
+/** Scaled dot-product attention over heads laid side by side; `mask` int32 `[batch, length]`, 1 where a token is. */
+export const MultiHeadAttention = (
+  { query, key, value }: { readonly query: Value; readonly key: Value; readonly value: Value },
+  mask: Value,
+  headCount: number,
+) => one('MultiHeadAttention', [query, key, value, undefined, mask], { num_heads: headCount })

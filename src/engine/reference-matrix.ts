@@ -63,7 +63,7 @@ function positionOf(positions: NumericTensor, batch: number, step: number): numb
 }
 
 /** Over the last two axes, the others broadcast. */
-function matMul(a: NumericTensor, b: NumericTensor): NumericTensor {
+export function matMul(a: NumericTensor, b: NumericTensor): NumericTensor {
   const inner = a.dims.at(-1) as number
   assert(inner === b.dims.at(-2), `[${a.dims}] and [${b.dims}] have no common inner size`)
   const outer = broadcastDims(a.dims.slice(0, -2), b.dims.slice(0, -2))

@@ -9,6 +9,7 @@ import type { OperatorName } from './operators.ts'
 import { ELEMENTWISE_KERNELS } from './reference-elementwise.ts'
 import { MATRIX_KERNELS } from './reference-matrix.ts'
 import { MOVE_KERNELS } from './reference-move.ts'
+import { QUANTIZED_KERNELS } from './reference-quantized.ts'
 import { REDUCTION_KERNELS } from './reference-reduce.ts'
 import { decodeConstant, type Kernel, type NumericTensor } from './reference-tensor.ts'
 
@@ -18,6 +19,7 @@ const KERNELS = {
   ...REDUCTION_KERNELS,
   ...MATRIX_KERNELS,
   ...MOVE_KERNELS,
+  ...QUANTIZED_KERNELS,
 } as const satisfies Record<OperatorName, Kernel>
 
 /**

@@ -8,6 +8,7 @@ import type { OperatorName } from './operators.ts'
 import * as ops from './ops.ts'
 import { knownIntegers, normaliseAxes, same } from './shapes.ts'
 import { MOVE_RULES } from './vjp-moves.ts'
+import { SERVING_ONLY } from './vjp-none.ts'
 import { each, noGradient, unary, type VjpRule, zerosLike } from './vjp-rules.ts'
 
 const { Add, Cast, Div, Equal, Exp, FusedMatMul, Gemm, Greater, Mul, Neg, Reshape, Sub } = ops
@@ -257,6 +258,7 @@ export const VJP = {
   Shape: null,
 
   ...MOVE_RULES,
+  ...SERVING_ONLY,
 } as const satisfies Record<OperatorName, VjpRule | null>
 
 /** A gradient summed over the axes along which its value was broadcast. */

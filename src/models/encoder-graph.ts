@@ -149,7 +149,8 @@ function attention(x: Value, { mask, bias, config, layer }: LayerContext): Value
   return Reshape(Transpose(mixed, [0, 2, 1, 3]), [-1, hiddenSize])
 }
 
-function activate(x: Value, { activation }: EncoderConfig): Value {
+/** The function between the two wide matrices. */
+export function activate(x: Value, { activation }: EncoderConfig): Value {
   switch (activation) {
     case 'gelu':
       return Gelu(x)

@@ -27,6 +27,12 @@ export {
   type Verdict,
 } from './combiner.ts'
 export {
+  type CompressedEncoderOptions,
+  compressedGraph,
+  openCompressedEncoder,
+  type Precision,
+} from './compressed.ts'
+export {
   type DownloadProgress,
   type EnsureOptions,
   ensureModel,
@@ -49,6 +55,7 @@ export { type EncoderFiles, readEncoderFiles } from './encoder-files.ts'
 export {
   ENCODER_IDS,
   ENCODER_MASK,
+  ENCODER_OUTPUT,
   embedTokens,
   hiddenOutput,
   poolTokens,
@@ -105,6 +112,17 @@ export {
 } from './model-folder.ts'
 export { type Nearest, type Neighbours, neighboursOpinion, type VoteRule } from './neighbours.ts'
 export {
+  type EncoderParts,
+  keepLayers,
+  spreadLayers,
+  type TrimmableModel,
+  type TrimmedModel,
+  type TrimmingReport,
+  trimmingReport,
+  trimVocabulary,
+} from './prune.ts'
+export { type QuantizeKind, quantizedModules } from './quantize.ts'
+export {
   decodeReflex,
   encodeReflex,
   predictReflex,
@@ -115,6 +133,7 @@ export {
 } from './reflex.ts'
 export { type HashedFeatures, hashFeatures, weighFeatures } from './reflex-features.ts'
 export { REFLEX_SIGNAL_COUNT, reflexOpinion } from './reflex-part.ts'
+export { SERVING_LOGITS, type ServingModules, servingGraph } from './serving-graph.ts'
 export { createTokenizer, type Tokenizer, type TokenizerOptions } from './tokenizer.ts'
 export {
   encodeLayers,

@@ -5,6 +5,8 @@ import { UnderstudyError } from '../errors.ts'
 export interface Tokenizer {
   readonly maxTokens: number
   readonly padId: number
+  /** The token of what cannot be spelled, where there is one. */
+  readonly unknownId: number | undefined
   /** Largest number that `encode` can give. */
   readonly maxId: number
   /** Token numbers with the model's special tokens, at most `maxTokens`. */
@@ -39,6 +41,7 @@ export function createTokenizer({ tokenizer, config, maxTokens }: TokenizerOptio
     maxTokens,
     maxId: [...inner.get_vocab().values()].reduce((a, b) => Math.max(a, b), 0),
     padId: inner.token_to_id('[PAD]') ?? inner.token_to_id('<pad>') ?? 0,
+    unknownId: inner.token_to_id('[UNK]') ?? inner.token_to_id('<unk>'),
     encode(text) {
       let length = room * CHARACTERS_PER_TOKEN
       let ids = plain(cut(text, length))

@@ -1,6 +1,6 @@
 /** One line per operator and mode: what is drawn, what is built. test/parity/make-operator-goldens.py has a twin of each line. */
 import * as engine from '../../src/engine/index.ts'
-import { int64, type OperatorName, scalar, type Value } from '../../src/engine/index.ts'
+import { constant, int64, type OperatorName, scalar, type Value } from '../../src/engine/index.ts'
 import { apply } from '../../src/engine/operators.ts'
 import { below, type Draw, flags, floats, given, integers, positives } from './draws.ts'
 
@@ -34,13 +34,16 @@ const {
   Cast,
   Concat,
   Cos,
+  DequantizeLinear,
   Div,
+  DynamicQuantizeMatMul,
   Equal,
   Erf,
   Exp,
   Expand,
   FusedMatMul,
   Gather,
+  GatherBlockQuantized,
   GatherElements,
   Gelu,
   Gemm,
@@ -51,9 +54,13 @@ const {
   Log,
   LogSoftmax,
   MatMul,
+  MatMulInteger,
+  MatMulIntegerToFloat,
+  MatMulNBits,
   Max,
   Min,
   Mul,
+  MultiHeadAttention,
   Neg,
   Pad,
   Pow,
@@ -459,7 +466,96 @@ const MOVES: readonly OperatorCase[] = [
   ],
 ]
 
-export const OPERATOR_CASES = [...ELEMENTWISE, ...REDUCTIONS, ...PRODUCTS, ...MOVES]
+const uint8 = (x: Value) => Cast(x, 'uint8')
+const int8 = (x: Value) => Cast(x, 'int8')
+/** 4 rows of 32 numbers of 4 bits, two to a byte. */
+const NIBBLES = Uint8Array.from({ length: 64 }, (_, i) => (i * 37 + 11) % 256)
+
+/**
+ * Signed factors keep to 7 bits: on CPUs with AVX2 and without VNNI the kernels add pairs of products in 16 bits and cut them off
+ * at 32,767, which is 255 · 64 · 2 at most.
+ */
+const QUANTISED: readonly OperatorCase[] = [
+  ['DynamicQuantizeLinear', [floats(2, 3)], x => all('DynamicQuantizeLinear', [x])],
+  [
+    'DynamicQuantizeLinear of positive numbers',
+    [positives(2, 3)],
+    x => all('DynamicQuantizeLinear', [x]),
+  ],
+  [
+    'DequantizeLinear',
+    [below(256, 2, 3), positives(3), below(256, 3)],
+    (x, scale, zero) => DequantizeLinear({ values: uint8(x), scale, zeroPoint: uint8(zero) }, 1),
+  ],
+  [
+    'DequantizeLinear by one scale',
+    [below(127, 'rows', 3), positives()],
+    (x, scale) => DequantizeLinear({ values: int8(x), scale }),
+  ],
+  [
+    'MatMulInteger',
+    [below(128, 2, 4), below(64, 4, 3), below(128)],
+    (a, b, zero) =>
+      MatMulInteger({ values: uint8(a), zeroPoint: uint8(zero) }, { values: int8(b) }),
+  ],
+  [
+    'MatMulInteger of named sizes',
+    [below(256, 'rows', 'columns', 4), below(128, 4, 3), below(128)],
+    (a, b, zero) =>
+      MatMulInteger({ values: uint8(a) }, { values: uint8(b), zeroPoint: uint8(zero) }),
+  ],
+  [
+    'MatMulIntegerToFloat',
+    [below(128, 2, 4), below(64, 4, 3), positives(), positives(3), below(128), floats(3)],
+    (a, b, aScale, bScale, zero, bias) =>
+      MatMulIntegerToFloat(
+        { values: uint8(a), scale: aScale, zeroPoint: uint8(zero) },
+        { values: int8(b), scale: bScale },
+        bias,
+      ),
+  ],
+  [
+    'DynamicQuantizeMatMul',
+    [floats(2, 4), below(64, 4, 3), positives(3), floats(3)],
+    (a, b, scale, bias) => DynamicQuantizeMatMul(a, { values: int8(b), scale }, bias),
+  ],
+  [
+    'DynamicQuantizeMatMul of named sizes',
+    [floats('rows', 'columns', 4), below(64, 4, 3), positives(1)],
+    (a, b, scale) => DynamicQuantizeMatMul(a, { values: int8(b), scale }),
+  ],
+  [
+    'MatMulNBits',
+    [floats(2, 64), below(256, 3, 2, 16), positives(6), floats(3)],
+    (a, packed, scales, bias) =>
+      MatMulNBits(
+        a,
+        { rows: 64, columns: 3, bits: 4, blockSize: 32, packed: uint8(packed), scales },
+        { bias, accuracyLevel: 1 },
+      ),
+  ],
+  [
+    'GatherBlockQuantized',
+    [integers([3, 0, 3, 1], 2, 2), positives(4, 2)],
+    (at, scale) =>
+      GatherBlockQuantized({ values: constant('table', 'int4', NIBBLES, [4, 32]), scale }, at, {
+        blockSize: 16,
+        bits: 4,
+      }),
+  ],
+  [
+    'MultiHeadAttention',
+    [
+      floats('rows', 'columns', 4),
+      floats('rows', 'columns', 4),
+      floats('rows', 'columns', 4),
+      integers([1, 1, 0, 1, 1, 1], 'rows', 'columns'),
+    ],
+    (query, key, value, mask) => MultiHeadAttention({ query, key, value }, Cast(mask, 'int32'), 2),
+  ],
+]
+
+export const OPERATOR_CASES = [...ELEMENTWISE, ...REDUCTIONS, ...PRODUCTS, ...MOVES, ...QUANTISED]
 
 export function operatorOf(name: CaseName): OperatorName {
   return name.split(/[ ,]/)[0] as OperatorName

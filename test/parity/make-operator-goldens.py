@@ -100,6 +100,42 @@ def gather_elements(axis):
     return lambda x, at: torch.gather(x, axis, wrapped(at, x.shape[axis]))
 
 
+def quantise(x):
+    """uint8 by the range of all values, 0 included, as ONNX defines DynamicQuantizeLinear."""
+    x = x.detach()
+    least, most = x.min().clamp(max=0), x.max().clamp(min=0)
+    scale = (most - least) / 255
+    zero = torch.round(-least / scale)
+    return (torch.round(x / scale) + zero).clamp(0, 255), scale, zero
+
+
+def quantised_product(x, b, scale, bias=0):
+    values, x_scale, zero = quantise(x)
+    return (values - zero) @ b.double() * (x_scale * scale) + bias
+
+
+def packed_product(a, packed, scales, bias):
+    """Two numbers to a byte, the low half first; 8 stands for zero."""
+    halves = torch.stack([packed % 16, packed // 16], -1).flatten(-2) - 8
+    weight = (halves * scales.reshape(3, 2, 1)).flatten(1)
+    return a @ weight.T + bias
+
+
+def gather_packed(at, scale):
+    packed = torch.tensor([(i * 37 + 11) % 256 for i in range(64)]).reshape(4, 16)
+    halves = torch.stack([packed % 16, packed // 16], -1).flatten(-2)
+    signed = torch.where(halves < 8, halves, halves - 16)
+    return (signed * scale.repeat_interleave(16, -1))[at]
+
+
+def attention(query, key, value, mask):
+    split = lambda x: x.unflatten(-1, (2, 2)).transpose(1, 2)
+    mixed = F.scaled_dot_product_attention(
+        split(query), split(key), split(value), mask.bool()[:, None, None, :]
+    )
+    return mixed.transpose(1, 2).flatten(-2)
+
+
 def scatter_rows(x, at, updates):
     return x.index_put(tuple(at.unbind(-1)), updates, accumulate=True)
 
@@ -444,6 +480,60 @@ CASES = {
     "ScatterND at two indices": (
         [floats(2, 3), integers([1, 2, 0, 0, 1, 2], 3, 2), floats(3)],
         scatter_rows,
+    ),
+    "DynamicQuantizeLinear": ([floats(2, 3)], quantise),
+    "DynamicQuantizeLinear of positive numbers": ([positives(2, 3)], quantise),
+    "DequantizeLinear": (
+        [below(256, 2, 3), positives(3), below(256, 3)],
+        lambda x, scale, zero: (x - zero) * scale,
+    ),
+    "DequantizeLinear by one scale": (
+        [below(127, "rows", 3), positives()],
+        lambda x, scale: x * scale,
+    ),
+    "MatMulInteger": (
+        [below(128, 2, 4), below(64, 4, 3), below(128)],
+        lambda a, b, zero: (a - zero) @ b,
+    ),
+    "MatMulInteger of named sizes": (
+        [below(256, "rows", "columns", 4), below(128, 4, 3), below(128)],
+        lambda a, b, zero: a @ (b - zero),
+    ),
+    "MatMulIntegerToFloat": (
+        [
+            below(128, 2, 4),
+            below(64, 4, 3),
+            positives(),
+            positives(3),
+            below(128),
+            floats(3),
+        ],
+        lambda a, b, x, y, zero, bias: (a - zero) @ b * (x * y) + bias,
+    ),
+    "DynamicQuantizeMatMul": (
+        [floats(2, 4), below(64, 4, 3), positives(3), floats(3)],
+        quantised_product,
+    ),
+    "DynamicQuantizeMatMul of named sizes": (
+        [floats("rows", "columns", 4), below(64, 4, 3), positives(1)],
+        quantised_product,
+    ),
+    "MatMulNBits": (
+        [floats(2, 64), below(256, 3, 2, 16), positives(6), floats(3)],
+        packed_product,
+    ),
+    "GatherBlockQuantized": (
+        [integers([3, 0, 3, 1], 2, 2), positives(4, 2)],
+        gather_packed,
+    ),
+    "MultiHeadAttention": (
+        [
+            floats("rows", "columns", 4),
+            floats("rows", "columns", 4),
+            floats("rows", "columns", 4),
+            integers([1, 1, 0, 1, 1, 1], "rows", "columns"),
+        ],
+        attention,
     ),
 }
 
