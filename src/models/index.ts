@@ -33,6 +33,12 @@ export {
   type Precision,
 } from './compressed.ts'
 export {
+  COMPRESSED_MANIFEST,
+  type CompressedFolder,
+  readCompressedFolder,
+  writeCompressedFolder,
+} from './compressed-folder.ts'
+export {
   type DownloadProgress,
   type EnsureOptions,
   ensureModel,

@@ -107,7 +107,7 @@ describe('compressClassifier', () => {
     ],
     training: rows(60, 0),
     certification: rows(80, 1000),
-    targetRisk: 0.05,
+    targetRisk: 0.1,
     delta: 0.1,
     certified: 'every',
     seed: 1,
