@@ -17,13 +17,12 @@ import {
   compressedGraph,
   ensureModel,
   readModelFolder,
-  spreadLayers,
   trimmingReport,
   trimVocabulary,
 } from '../dist/models/index.js'
 import { openInProcessRuntime } from '../dist/runtimes/index.js'
 import { splitInputs } from '../dist/tasks/index.js'
-import { compressClassifier } from '../dist/train/index.js'
+import { compressClassifier, defaultVariants } from '../dist/train/index.js'
 import { createRng, quantile } from '../dist/util/index.js'
 import { readDataset } from './datasets.mjs'
 import { ms, surroundings, surroundingsLine } from './lib/table.mjs'
@@ -47,21 +46,7 @@ const around = surroundings()
 console.log(surroundingsLine(around))
 const folder = options.model ?? (await ensureModel('all-minilm-l6-v2')).dir
 const model = await readModelFolder(folder)
-const { layerCount } = model.config
-const variants = [
-  { name: 'float32', precision: 'float32' },
-  { name: 'int8', precision: 'int8' },
-  { name: 'int4', precision: 'int4' },
-  { name: 'int8, trimmed', trimVocabulary: true, precision: 'int8' },
-  { name: 'int4, trimmed', trimVocabulary: true, precision: 'int4' },
-  ...[layerCount - 2, layerCount / 2].map(count => ({
-    name: `int8, trimmed, ${count} layers`,
-    keepLayers: spreadLayers(layerCount, count),
-    trimVocabulary: true,
-    precision: 'int8',
-  })),
-]
-
+const variants = defaultVariants(model.config)
 const { training, certification, classCount } = readSplit()
 const runtime = await openInProcessRuntime()
 const { report } = await compressClassifier({

@@ -128,6 +128,7 @@ export {
   trimVocabulary,
 } from './prune.ts'
 export { type QuantizeKind, quantizedModules } from './quantize.ts'
+export { BLOCK_SIZE } from './quantize-weights.ts'
 export {
   decodeReflex,
   encodeReflex,

@@ -2,6 +2,7 @@
 import type { CertificationOutcome } from '../evals/index.ts'
 import type { LinearHead, ModelFolder, Precision } from '../models/index.ts'
 import type { InferenceRuntime } from '../runtimes/index.ts'
+import type { Clock } from '../util/index.ts'
 
 /** The model that variants are made of. */
 export type CompressibleModel = Pick<
@@ -46,6 +47,8 @@ export interface CompressOptions {
   readonly seed: number
   readonly runtime: InferenceRuntime
   readonly signal: AbortSignal
+  /** Times the variants. Default: the machine's. */
+  readonly clock?: Clock
   readonly onProgress?: (stage: string, doneCount: number, totalCount: number) => void
 }
 

@@ -1,81 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { isUnderstudyError } from '../errors.ts'
-import type { EncoderConfig, EncoderWeights, Linear } from '../models/index.ts'
+import { smallBert, smallLayer } from '../models/__fixtures__/small-bert.ts'
 import { type InferenceRuntime, openInProcessRuntime } from '../runtimes/index.ts'
-import { createRng } from '../util/index.ts'
 import { compressClassifier } from './compress.ts'
 import type { CompressibleModel, CompressOptions, LabelledRows } from './compress-types.ts'
-
-const rng = createRng('compress')
-const random = (length: number, size = 1) =>
-  Float32Array.from({ length }, () => size * rng.normal())
-const WORDS = [
-  '[PAD]',
-  '[UNK]',
-  '[CLS]',
-  '[SEP]',
-  'refund',
-  'invoice',
-  'late',
-  'please',
-  'a',
-  'unused',
-]
-const config: EncoderConfig = {
-  vocabularySize: WORDS.length,
-  hiddenSize: 32,
-  layerCount: 2,
-  headCount: 4,
-  intermediateSize: 64,
-  maxPositions: 16,
-  typeCount: 1,
-  layerNormEpsilon: 1e-12,
-  activation: 'gelu',
-  pooling: 'mean',
-  maxTokens: 12,
-}
-const linear = (from: number, to: number): Linear => ({
-  weight: random(from * to, 0.1),
-  bias: random(to, 0.1),
-})
-const norm = () => ({ scale: random(32, 0.1).map(one => one + 1), bias: random(32, 0.1) })
-const layer = () => ({
-  query: linear(32, 32),
-  key: linear(32, 32),
-  value: linear(32, 32),
-  attentionOutput: linear(32, 32),
-  attentionNorm: norm(),
-  up: linear(32, 64),
-  down: linear(64, 32),
-  outputNorm: norm(),
-})
-const weights: EncoderWeights = {
-  words: random(WORDS.length * 32),
-  positions: random(16 * 32, 0.1),
-  types: new Float32Array(32),
-  embeddingNorm: norm(),
-  layers: [layer(), layer()],
-}
-const tokenizer = {
-  added_tokens: [],
-  normalizer: { type: 'Lowercase' },
-  pre_tokenizer: { type: 'BertPreTokenizer' },
-  post_processor: { type: 'BertProcessing', sep: ['[SEP]', 3], cls: ['[CLS]', 2] },
-  decoder: null,
-  model: {
-    type: 'WordPiece',
-    unk_token: '[UNK]',
-    continuing_subword_prefix: '##',
-    max_input_chars_per_word: 100,
-    vocab: Object.fromEntries(WORDS.map((word, id) => [word, id])),
-  },
-}
-const model: CompressibleModel = {
-  config,
-  weights,
-  isNormalised: true,
-  tokenizer: new Map([['tokenizer.json', new TextEncoder().encode(JSON.stringify(tokenizer))]]),
-}
 
 /** Two classes told apart by a word, in different surroundings. */
 function rows(count: number, from: number): LabelledRows {
@@ -98,7 +26,7 @@ describe('compressClassifier', () => {
   afterAll(() => runtime.close())
 
   const options = (more: Partial<CompressOptions> = {}): CompressOptions => ({
-    model,
+    model: smallBert(),
     classCount: 2,
     variants: [
       { name: 'float32', precision: 'float32' },
@@ -151,7 +79,7 @@ describe('compressClassifier', () => {
     const seen: number[] = []
     const heal = async (one: CompressibleModel) => {
       seen.push(one.config.layerCount, one.config.vocabularySize)
-      return { ...one, weights: { ...one.weights, layers: [layer()] } }
+      return { ...one, weights: { ...one.weights, layers: [smallLayer()] } }
     }
     const { report } = await compressClassifier(
       options({ variants: [{ name: 'healed', keepLayers: [1], heal, precision: 'int8' }] }),

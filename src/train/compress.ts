@@ -12,7 +12,7 @@ import {
   openCompressedEncoder,
   trimVocabulary,
 } from '../models/index.ts'
-import { argmax, createRng, newId, quantile } from '../util/index.ts'
+import { argmax, createRng, newId, quantile, systemClock } from '../util/index.ts'
 import type {
   CompressedClassifier,
   CompressibleModel,
@@ -59,7 +59,7 @@ export async function compressClassifier(options: CompressOptions): Promise<Comp
       options.onProgress?.(variant.name, i, variants.length)
       built.push(await buildVariant(variant, split, options))
     }
-    const latencies = await measureLatencies(built, split.selection.inputs, signal)
+    const latencies = await measureLatencies(built, split.selection.inputs, options)
     const chosenAt = choose(built, latencies, options)
     const { encoder: _encoder, selection: _selection, ...chosen } = built[chosenAt] as Built
     const counts = { fit: split.fit.inputs.length, selection: split.selection.inputs.length }
@@ -201,7 +201,7 @@ function softmax(values: Float64Array): Float64Array {
 async function measureLatencies(
   built: readonly Built[],
   inputs: readonly string[],
-  signal: AbortSignal,
+  { signal, clock = systemClock }: CompressOptions,
 ): Promise<number[]> {
   const times = built.map(() => [] as number[])
   for (let round = 0; round < LATENCY_ROUNDS; round++) {
@@ -209,10 +209,10 @@ async function measureLatencies(
       throwIfCancelled(signal)
       for (let call = 0; call < LATENCY_BLOCK; call++) {
         const input = inputs[(round * LATENCY_BLOCK + call) % inputs.length] as string
-        const startMs = performance.now()
+        const startMs = clock.monotonic()
         logits(head, await encoder.embed([input]))
         // The first call finds the caches of the variant before.
-        if (call > 0) times[i]?.push(performance.now() - startMs)
+        if (call > 0) times[i]?.push(clock.monotonic() - startMs)
       }
     }
   }

@@ -10,6 +10,7 @@ export type {
   CompressVariant,
   LabelledRows,
 } from './compress-types.ts'
+export { defaultVariants } from './compress-variants.ts'
 export type { ClassifierData } from './cross-fit.ts'
 export {
   type ClassifierCandidate,
