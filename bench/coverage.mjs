@@ -79,6 +79,9 @@ async function ours(rows, seed, learner) {
     signal: new AbortController().signal,
   })
   if (!outcome.learnable) throw new Error(outcome.reason)
+  for (const { name, estimatedCoverage, isChosen } of outcome.candidates) {
+    console.error(`${isChosen ? '→' : ' '} ${name}: ${percent(estimatedCoverage)} % by estimate`)
+  }
   return { outcome, seconds: (performance.now() - startMs) / 1000 }
 }
 

@@ -31,6 +31,7 @@ export const ERROR_MEANINGS = {
   'ledger-corrupt': 'A record of the ledger does not match its hash.',
   'store-unavailable': 'The database does not answer; recording goes on without it.',
   'data-folder-busy': 'Another process owns the data folder and serves no HTTP.',
+  'training-diverged': 'The loss or a gradient stopped being a number.',
   'job-failed': 'A job ended unexpectedly.',
   cancelled: 'The work was stopped on request.',
   bug: 'Understudy failed in a way that nobody foresaw.',

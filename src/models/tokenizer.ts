@@ -11,6 +11,10 @@ export interface Tokenizer {
   readonly maxId: number
   /** Token numbers with the model's special tokens, at most `maxTokens`. */
   encode(text: string): number[]
+  /** Two texts one after the other, each closed by what closes a text; the longer one is cut first. All tokens are of type 0. */
+  encodePair(first: string, second: string): number[]
+  /** Words one by one, so that it is known which word a token is of: −1 for special tokens. */
+  encodeWords(words: readonly string[]): { readonly ids: number[]; readonly wordOf: number[] }
 }
 
 export interface TokenizerOptions {
@@ -42,16 +46,47 @@ export function createTokenizer({ tokenizer, config, maxTokens }: TokenizerOptio
     maxId: [...inner.get_vocab().values()].reduce((a, b) => Math.max(a, b), 0),
     padId: inner.token_to_id('[PAD]') ?? inner.token_to_id('<pad>') ?? 0,
     unknownId: inner.token_to_id('[UNK]') ?? inner.token_to_id('<unk>'),
-    encode(text) {
-      let length = room * CHARACTERS_PER_TOKEN
-      let ids = plain(cut(text, length))
-      while (ids.length < room && length < Math.min(text.length, MAX_CHARACTERS)) {
-        length *= 2
-        ids = plain(cut(text, Math.min(length, MAX_CHARACTERS)))
+    encode: text => [...prefix, ...upTo(text, room), ...suffix],
+    encodePair(first, second) {
+      const [a, b] = cutLonger(upTo(first, room), upTo(second, room), room - suffix.length)
+      return [...prefix, ...a, ...suffix, ...b, ...suffix]
+    },
+    encodeWords(words) {
+      const ids: number[] = []
+      const wordOf: number[] = []
+      for (const [i, word] of words.entries()) {
+        if (ids.length >= room) break
+        for (const id of upTo(word, room - ids.length)) {
+          ids.push(id)
+          wordOf.push(i)
+        }
       }
-      return [...prefix, ...ids.slice(0, room), ...suffix]
+      const none = (special: readonly number[]) => special.map(() => -1)
+      return {
+        ids: [...prefix, ...ids, ...suffix],
+        wordOf: [...none(prefix), ...wordOf, ...none(suffix)],
+      }
     },
   }
+
+  /** At most `count` tokens of a text, without special ones. */
+  function upTo(text: string, count: number): number[] {
+    let length = count * CHARACTERS_PER_TOKEN
+    let ids = plain(cut(text, length))
+    while (ids.length < count && length < Math.min(text.length, MAX_CHARACTERS)) {
+      length *= 2
+      ids = plain(cut(text, Math.min(length, MAX_CHARACTERS)))
+    }
+    return ids.slice(0, count)
+  }
+}
+
+/** Takes tokens off the end of the longer one until both fit into `room`. */
+function cutLonger(a: number[], b: number[], room: number): [number[], number[]] {
+  const half = Math.floor(Math.max(0, room) / 2)
+  const forA = Math.max(half, room - b.length)
+  const first = a.slice(0, Math.max(0, forA))
+  return [first, b.slice(0, Math.max(0, room - first.length))]
 }
 
 /** The first characters; ends at white space where there is some near, so that no word is halved. */

@@ -1,15 +1,22 @@
 /** The graph that fine-tuning differentiates: trained layers, pooling, head and loss. Knows no optimiser and no batches. */
 import {
+  Add,
+  Concat,
   Gemm,
   type Input,
   input,
+  int64,
   LogSoftmax,
   Mul,
   Neg,
   type ParameterSpec,
+  ReduceMean,
   ReduceSum,
+  Reshape,
+  Shape,
   scalar,
   type TrainingGraph,
+  Unsqueeze,
   type Value,
 } from '../engine/index.ts'
 import {
@@ -36,10 +43,17 @@ export const BATCH = {
 export const HEAD_WEIGHT = 'classifier.weight'
 export const HEAD_BIAS = 'classifier.bias'
 
+/** What a head decides: one class of a text, any number of them, or one class of each token. */
+export type HeadKind = 'single-label' | 'multi-label' | 'tokens'
+
 export interface ClassifierGraphOptions {
   readonly config: EncoderConfig
   readonly encoder: TrainableEncoder
   readonly classCount: number
+  /** Default: `single-label`. */
+  readonly kind?: HeadKind
+  /** Logits are divided by it in the loss, which counts for its square (Hinton et al. 2015); default 1. */
+  readonly temperature?: number
   /** The head sees the embedding, of length 1, times this. */
   readonly scale: number
   /** Start of the head: weights [hidden, classCount], bias [classCount]. */
@@ -50,14 +64,18 @@ export interface ClassifierGraphOptions {
 
 export interface ClassifierGraph extends TrainingGraph {
   readonly specs: readonly ParameterSpec[]
+  /** Ids or hidden states, and the mask: all that logits need beside the parameters. */
+  readonly features: readonly [Input, Input]
+  /** [batch, classCount], of tokens [batch, length, classCount]. */
+  readonly logits: Value
 }
 
 /**
- * `targets` float32 [batch, classCount] are probabilities, `weights` float32 [batch] say how much each row counts; the loss is
- * `Σ weight · cross-entropy`.
+ * `targets` float32 [batch, classCount] are probabilities, `weights` float32 [batch] say how much each row counts; of tokens, both
+ * have a second dimension `length`. The loss is `Σ weight · cross-entropy`, for several labels the mean over their binary ones.
  */
 export function classifierGraph(options: ClassifierGraphOptions): ClassifierGraph {
-  const { config, encoder, classCount, scale, head, isPrefixCached } = options
+  const { config, encoder, classCount, head, isPrefixCached, kind = 'single-label' } = options
   const mask = input(BATCH.mask, 'int64', ['batch', 'length'])
   const start = isPrefixCached
     ? input(BATCH.hidden, 'float32', ['batch*length', config.hiddenSize])
@@ -65,12 +83,12 @@ export function classifierGraph(options: ClassifierGraphOptions): ClassifierGrap
   const lower = isPrefixCached ? start : frozenPart(start, mask, options)
   const layers = encoder.modules.layers.slice(encoder.firstLayer)
   const hidden = runLayers(lower, mask, { config, layers })
-  const pooled = poolTokens(hidden, mask, { config, pooler: encoder.modules.pooler }) // [batch, hidden]
   const weight = input(HEAD_WEIGHT, 'float32', [config.hiddenSize, classCount])
   const bias = input(HEAD_BIAS, 'float32', [classCount])
-  const logits = Gemm(headInput(pooled, config, scale), weight, bias) // [batch, classCount]
-  const targets = input(BATCH.targets, 'float32', ['batch', classCount])
-  const weights = input(BATCH.weights, 'float32', ['batch'])
+  const logits = headLogits(hidden, mask, { ...options, weight, bias })
+  const units = kind === 'tokens' ? ['batch', 'length'] : ['batch']
+  const targets = input(BATCH.targets, 'float32', [...units, classCount])
+  const weights = input(BATCH.weights, 'float32', units)
   const specs: ParameterSpec[] = [
     ...encoder.parameters,
     { input: weight, initial: head.weights, isDecayed: true },
@@ -80,9 +98,48 @@ export function classifierGraph(options: ClassifierGraphOptions): ClassifierGrap
     name: 'classifier',
     data: [start, mask, targets, weights],
     parameters: [...specs.map(one => one.input), ...encoder.rows.map(one => one.input)],
-    loss: crossEntropy(logits, targets, weights),
+    loss: lossOf(logits, { targets, weights, options }),
     specs,
+    features: [start, mask],
+    logits,
   }
+}
+
+function headLogits(
+  hidden: Value,
+  mask: Value,
+  {
+    config,
+    encoder,
+    classCount,
+    scale,
+    kind,
+    weight,
+    bias,
+  }: ClassifierGraphOptions & { readonly weight: Value; readonly bias: Value },
+): Value {
+  if (kind === 'tokens') {
+    const size = Concat([Shape(mask), int64(classCount)], 0)
+    return Reshape(Gemm(hidden, weight, bias), size) // [batch, length, classCount]
+  }
+  const pooled = poolTokens(hidden, mask, { config, pooler: encoder.modules.pooler }) // [batch, hidden]
+  return Gemm(headInput(pooled, config, scale), weight, bias) // [batch, classCount]
+}
+
+function lossOf(
+  logits: Value,
+  {
+    targets,
+    weights,
+    options: { kind, temperature = 1 },
+  }: { targets: Value; weights: Value; options: ClassifierGraphOptions },
+): Value {
+  const cooled = temperature === 1 ? logits : Mul(logits, scalar(1 / temperature))
+  const loss =
+    kind === 'multi-label'
+      ? binaryCrossEntropy(cooled, targets, weights)
+      : crossEntropy(cooled, targets, weights)
+  return temperature === 1 ? loss : Mul(loss, scalar(temperature ** 2))
 }
 
 /** A pooler's output feeds the head as it is (`BertForSequenceClassification`), other pooling with length `scale`. */
@@ -95,8 +152,22 @@ function frozenPart(ids: Input, mask: Input, { config, encoder }: ClassifierGrap
   return runLayers(embedTokens(ids, encoder.modules), mask, { config, layers })
 }
 
-/** `Σ weight · −Σ target · log softmax`: [batch, classes], [batch, classes] and [batch] to a scalar. */
+/** `Σ weight · −Σ target · log softmax`: [units, classes], [units, classes] and [units] to a scalar. */
 export function crossEntropy(logits: Value, targets: Value, weights: Value): Value {
   const likelihood = ReduceSum(Mul(targets, LogSoftmax(logits)), [-1], { keep: false })
   return Neg(ReduceSum(Mul(weights, likelihood), undefined, { keep: false }))
+}
+
+/**
+ * `Σ weight · mean over classes of −(target · log σ + (1 − target) · log(1 − σ))`, as PyTorch's `BCEWithLogitsLoss`. σ(x) is the
+ * softmax of [x, 0], whose closed form neither overflows nor loses its gradient anywhere.
+ */
+export function binaryCrossEntropy(logits: Value, targets: Value, weights: Value): Value {
+  const yes = Unsqueeze(logits, [2]) // [batch, classes, 1]
+  const both = LogSoftmax(Concat([yes, Mul(yes, scalar(0))], 2))
+  const wanted = Unsqueeze(targets, [2])
+  const chances = Concat([wanted, Add(scalar(1), Neg(wanted))], 2)
+  const likelihood = ReduceSum(Mul(chances, both), [2], { keep: false }) // [batch, classes]
+  const mean = ReduceMean(likelihood, [1], { keep: false })
+  return Neg(ReduceSum(Mul(weights, mean), undefined, { keep: false }))
 }

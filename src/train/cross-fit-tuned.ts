@@ -132,6 +132,7 @@ async function fitFolds(job: Job): Promise<TunedFit> {
       ...method,
       layerCount: TUNED_LAYERS,
       epochCount: plan.epochCount,
+      headLearningRate: 5e-4,
       scale: SCALE,
       seed: context.rng.fork('recipe').int(2 ** 31),
     })

@@ -5,41 +5,37 @@ import {
   constantSchedule,
   cosineSchedule,
   linearSchedule,
-  type MicroBatch,
   openTrainer,
   type Schedule,
   type Trainer,
   type TrainingRuntime,
 } from '../engine/index.ts'
-import { UnderstudyError } from '../errors.ts'
-import { type EncoderConfig, type EncoderWeights, padBatch, WORDS } from '../models/index.ts'
-import { createRng } from '../util/index.ts'
+import { assert } from '../errors.ts'
+import type { EncoderConfig, EncoderWeights } from '../models/index.ts'
+import { type Clock, createRng, systemClock } from '../util/index.ts'
+import { openBest } from './best-epoch.ts'
 import { type Checkpoint, readCheckpoint, writeCheckpoint } from './checkpoint.ts'
 import {
-  BATCH,
   type ClassifierGraph,
   classifierGraph,
   HEAD_BIAS,
   HEAD_WEIGHT,
 } from './classifier-graph.ts'
+import { type Forward, openForward } from './forward.ts'
 import type { Pace } from './pace.ts'
 import { computePrefix, type PrefixCache, prefixBytes } from './prefix-cache.ts'
 import type { Recipe } from './recipe.ts'
 import { type TrainableEncoder, trainableEncoder } from './trainable-encoder.ts'
 import { planEpoch } from './training-batches.ts'
+import {
+  checkRows,
+  type LayOutOptions,
+  microBatches,
+  type TrainingRows,
+  unitStarts,
+} from './training-rows.ts'
 
-/** Rows to learn from. */
-export interface TrainingRows {
-  /** Token numbers with special tokens. */
-  readonly sequences: readonly (readonly number[])[]
-  readonly classCount: number
-  /** Probabilities wanted, [rows, classCount]: one-hot, or those of a teacher. */
-  readonly targets: Float32Array
-  /** How much each row counts, mean 1. */
-  readonly weights: Float32Array
-  /** Rows that train; all without. */
-  readonly subset?: readonly number[]
-}
+export type { TrainingRows } from './training-rows.ts'
 
 export interface FineTuneOptions {
   readonly config: EncoderConfig
@@ -52,15 +48,34 @@ export interface FineTuneOptions {
   readonly pace: Pace
   /** Largest cache of frozen layers; beyond it they are computed in every step. */
   readonly memoryBytes?: number
-  /** Already computed states of the frozen layers. */
-  readonly prefix?: PrefixCache
-  /** Where to keep the state of the run, and how often; a run with the same `runId` goes on from there. */
-  readonly checkpoint?: {
-    readonly path: string
-    readonly runId: string
-    readonly everySteps: number
-  }
+  /** Already computed states of the frozen layers; null: they are computed in every step. */
+  readonly prefix?: PrefixCache | null
+  /**
+   * Where to keep the state of the run, and how often; a run with the same `runId` goes on from there. The state is also kept
+   * when the run is cancelled.
+   */
+  readonly checkpoint?: CheckpointOptions
   readonly onStep?: (progress: StepProgress) => void
+  /** Rows held back, looked at after every epoch: training ends once they stop improving, with the weights of the best epoch. */
+  readonly heldBack?: HeldBack
+  readonly clock?: Clock
+}
+
+export interface CheckpointOptions {
+  readonly path: string
+  readonly runId: string
+  readonly everySteps?: number
+  /** Milliseconds of training between two checkpoints. */
+  readonly everyMs?: number
+}
+
+export interface HeldBack {
+  /** Which of the rows: others than those that train. */
+  readonly subset: readonly number[]
+  /** How bad these logits [units, classCount] are, filled for the rows held back; lower is better. */
+  readonly judge: (logits: Float32Array) => number
+  /** Epochs without improvement before training ends. */
+  readonly patience: number
 }
 
 export interface StepProgress {
@@ -79,8 +94,14 @@ export interface FineTuned {
   readonly head: { readonly weights: Float32Array; readonly bias: Float32Array }
   /** Trained word embeddings, [vocabulary, hidden]. */
   readonly words?: Float32Array
-  /** Mean loss of each epoch. */
+  /** Mean loss of each epoch that was run. */
   readonly epochLosses: readonly number[]
+  /** What `heldBack.judge` said after each epoch. */
+  readonly heldBackLosses: readonly number[]
+  /** The epoch, from 1, that the weights are of. */
+  readonly bestEpoch: number
+  /** Logits of the rows held back under these weights, [units, classCount], others 0. */
+  readonly heldBackLogits: Float32Array | null
 }
 
 /** Rows of a batch at most, beside `batchTokens`. */
@@ -93,16 +114,19 @@ const MEMORY_BYTES = 1 << 30
  * @throws training-diverged, cancelled, request-invalid, runtime-failed
  */
 export async function fineTune(options: FineTuneOptions): Promise<FineTuned> {
-  const { recipe, rows, config, weights } = options
+  const { recipe, rows, config, weights, runtime } = options
   checkRows(rows)
   const rng = createRng(`fine-tune/${recipe.seed}`)
   const encoder = trainableEncoder({ config, weights, recipe, rng: rng.fork('adapters') })
   const prefix = await prefixOf(encoder, options)
-  const head = options.head ?? randomHead(config.hiddenSize, rows.classCount, rng.fork('head'))
+  const { classCount, kind = 'single-label' } = rows
+  const head = options.head ?? randomHead(config.hiddenSize, classCount, rng.fork('head'))
   const graph = classifierGraph({
     config,
     encoder,
-    classCount: rows.classCount,
+    classCount,
+    kind,
+    temperature: recipe.temperature,
     scale: recipe.scale,
     head,
     isPrefixCached: prefix !== null,
@@ -112,12 +136,14 @@ export async function fineTune(options: FineTuneOptions): Promise<FineTuned> {
     parameters: graph.specs.map(spec => ({ ...spec, ...rateOf(spec.input.name, recipe) })),
     rows: encoder.rows,
     optimizer: adamW(),
-    runtime: options.runtime,
+    runtime,
   })
+  const forward = options.heldBack ? await openForward(graph, { classCount, runtime }) : null
   try {
-    const epochLosses = await runEpochs(trainer, { ...options, prefix })
-    return collect(trainer, { encoder, graph, recipe, epochLosses })
+    const ended = await runEpochs(trainer, { ...options, prefix, encoder, forward })
+    return { ...collect(trainer, { encoder, graph, recipe }), ...ended }
   } finally {
+    await forward?.close()
     await trainer.close()
   }
 }
@@ -143,50 +169,135 @@ function prefixOf(
 
 interface Run extends Omit<FineTuneOptions, 'prefix'> {
   readonly prefix: PrefixCache | null
+  readonly encoder: TrainableEncoder
+  readonly forward: Forward | null
 }
 
-async function runEpochs(trainer: Trainer, run: Run): Promise<number[]> {
-  const { recipe, rows, pace, checkpoint, onStep } = run
+type Ended = Pick<FineTuned, 'epochLosses' | 'heldBackLosses' | 'bestEpoch' | 'heldBackLogits'>
+
+async function runEpochs(trainer: Trainer, run: Run): Promise<Ended> {
+  const { recipe, heldBack } = run
+  const epochs = planEpochs(run)
+  const rate = scheduleOf(recipe, epochs.flat().length)
+  const layOut = layOutOptions(run)
+  const best = openBest(trainer)
+  const keeper = await openKeeper(trainer, { run, best, epochCount: epochs.length })
+  const { lossSums, heldBackLosses } = keeper
+  const last = Math.min(recipe.stopAfterEpoch ?? epochs.length, epochs.length)
+  const progress = startProgress(run, epochs.slice(0, last).flat().length)
+  let start = 0
+  for (const [epoch, steps] of epochs.slice(0, last).entries()) {
+    for (const [i, group] of steps.entries()) {
+      if (start + i < trainer.step) continue
+      await keeper.breathe()
+      const { loss } = await trainer.train(microBatches(group, layOut), {
+        learningRate: recipe.learningRate * rate(start + i),
+        weightDecay: recipe.weightDecay,
+        maxGradientNorm: recipe.maxGradientNorm,
+      })
+      lossSums[epoch] = (lossSums[epoch] as number) + loss / steps.length
+      progress(trainer.step, loss, group)
+      await keeper.afterStep()
+    }
+    start += steps.length
+    if (heldBack === undefined) continue
+    if (heldBackLosses.length <= epoch) {
+      heldBackLosses.push(heldBack.judge(await logitsNow(trainer, run)))
+      if (best.epochOf(heldBackLosses) === epoch + 1) best.keep()
+    }
+    if (epoch + 1 - best.epochOf(heldBackLosses) >= heldBack.patience) break
+  }
+  best.restore()
+  return {
+    epochLosses: lossSums.slice(0, heldBack === undefined ? last : heldBackLosses.length),
+    heldBackLosses,
+    bestEpoch: heldBack === undefined ? last : best.epochOf(heldBackLosses),
+    heldBackLogits: heldBack === undefined ? null : await logitsNow(trainer, run),
+  }
+}
+
+function layOutOptions({ rows, prefix, encoder }: Run): LayOutOptions {
+  return { rows, starts: unitStarts(rows), prefix, trainsWords: encoder.rows.length > 0 }
+}
+
+/** Batches by epoch and step. */
+function planEpochs({ recipe, rows }: Run): number[][][][] {
   const subset = rows.subset ?? [...rows.sequences.keys()]
   const lengths = subset.map(row => (rows.sequences[row] as readonly number[]).length)
-  const planOptions = { lengths, batchTokens: recipe.batchTokens, maxRows: MAX_ROWS }
-  const epochs = Array.from({ length: recipe.epochCount }, (_, epoch) => {
-    const plan = planEpoch(planOptions, createRng(`fine-tune/${recipe.seed}/epoch/${epoch}`))
+  const options = { lengths, batchTokens: recipe.batchTokens, maxRows: MAX_ROWS }
+  return Array.from({ length: recipe.epochCount }, (_, epoch) => {
+    const plan = planEpoch(options, createRng(`fine-tune/${recipe.seed}/epoch/${epoch}`))
     const batches = plan.map(batch => batch.map(i => subset[i] as number))
     return groupsOf(batches, recipe.accumulationSteps)
   })
-  const stepCount = epochs.reduce((sum, epoch) => sum + epoch.length, 0)
-  const rate = scheduleOf(recipe, stepCount)
-  const resumed = checkpoint && (await readCheckpoint(checkpoint.path, checkpoint.runId))
-  if (resumed) trainer.restore(resumed.state)
-  const lossSums = (resumed?.progress.lossSums as number[] | undefined) ?? epochs.map(() => 0)
+}
+
+function startProgress({ onStep }: Run, stepCount: number) {
   let rowCount = 0
-  let start = 0
-  for (const [epoch, steps] of epochs.entries()) {
-    for (const [i, group] of steps.entries()) {
-      const step = start + i
-      if (step < trainer.step) continue
-      await pace.breathe()
-      const { loss } = await trainer.train(
-        group.map(batch => microBatch(batch, group, run)),
-        {
-          learningRate: recipe.learningRate * rate(step),
-          weightDecay: recipe.weightDecay,
-          maxGradientNorm: recipe.maxGradientNorm,
-        },
-      )
-      lossSums[epoch] = (lossSums[epoch] as number) + loss / steps.length
-      rowCount += group.reduce((sum, batch) => sum + batch.length, 0)
-      onStep?.({ step: step + 1, stepCount, loss, rowCount })
-      if (checkpoint && (step + 1) % checkpoint.everySteps === 0) {
-        const { path, runId } = checkpoint
-        const progress: Checkpoint['progress'] = { lossSums }
-        await writeCheckpoint(path, { runId, state: trainer.state(), progress })
-      }
-    }
-    start += steps.length
+  return (step: number, loss: number, group: readonly number[][]): void => {
+    rowCount += group.reduce((sum, batch) => sum + batch.length, 0)
+    onStep?.({ step, stepCount, loss, rowCount })
   }
-  return lossSums
+}
+
+function logitsNow(trainer: Trainer, run: Run): Promise<Float32Array> {
+  const { heldBack, forward, encoder, rows, prefix, pace } = run
+  assert(heldBack !== undefined && forward !== null, 'rows held back are looked at')
+  const valuesOf = (name: string) => {
+    const table = encoder.rows.find(one => one.input.name === name)?.table
+    return trainer.values.get(name) ?? table ?? new Float32Array(0)
+  }
+  return forward.logits({ ...rows, subset: heldBack.subset }, { valuesOf, prefix, pace })
+}
+
+/** Takes up where an earlier run stopped, and writes down how far this one is. */
+async function openKeeper(
+  trainer: Trainer,
+  { run, best, epochCount }: { run: Run; best: ReturnType<typeof openBest>; epochCount: number },
+) {
+  const { checkpoint, pace, clock = systemClock } = run
+  const resumed = checkpoint && (await readCheckpoint(checkpoint.path, checkpoint.runId))
+  if (resumed) {
+    trainer.restore(resumed.state)
+    best.load(resumed.state.buffers)
+  }
+  const kept = resumed?.progress as { lossSums?: number[]; heldBackLosses?: number[] } | undefined
+  const lossSums = kept?.lossSums ?? Array.from({ length: epochCount }, () => 0)
+  const heldBackLosses = kept?.heldBackLosses ?? []
+  let writtenMs = clock.monotonic()
+  let writtenStep = trainer.step
+  const write = async (): Promise<void> => {
+    if (checkpoint === undefined || trainer.step === writtenStep) return
+    const { step, buffers } = trainer.state()
+    const progress: Checkpoint['progress'] = { lossSums, heldBackLosses }
+    await writeCheckpoint(checkpoint.path, {
+      runId: checkpoint.runId,
+      state: { step, buffers: { ...buffers, ...best.buffers() } },
+      progress,
+    })
+    writtenMs = clock.monotonic()
+    writtenStep = step
+  }
+  return {
+    lossSums,
+    heldBackLosses,
+    async afterStep(): Promise<void> {
+      const { everySteps, everyMs } = checkpoint ?? {}
+      const isDue =
+        (everySteps !== undefined && trainer.step % everySteps === 0) ||
+        (everyMs !== undefined && clock.monotonic() - writtenMs >= everyMs)
+      if (isDue) await write()
+    },
+    /** A turn for the event loop; a run that is cancelled here is kept first. */
+    async breathe(): Promise<void> {
+      try {
+        await pace.breathe()
+      } catch (error) {
+        await write()
+        throw error
+      }
+    },
+  }
 }
 
 function groupsOf(batches: number[][], size: number): number[][][] {
@@ -204,67 +315,17 @@ function scheduleOf({ schedule, warmupShare }: Recipe, stepCount: number): Sched
   return step => rate(step + 1)
 }
 
-/** One batch as the graph wants it; weighted so that the step's loss is the mean over its rows. */
-function microBatch(batch: readonly number[], group: readonly number[][], run: Run): MicroBatch {
-  const { rows, prefix } = run
-  const { classCount } = rows
-  const total = group.reduce((sum, one) => sum + one.length, 0)
-  const { ids, mask } = padBatch(
-    batch.map(row => rows.sequences[row] as readonly number[]),
-    0,
-  )
-  const [count, length] = ids.dims as [number, number]
-  const targets = new Float32Array(count * classCount)
-  const weights = new Float32Array(count)
-  batch.forEach((row, i) => {
-    targets.set(rows.targets.subarray(row * classCount, (row + 1) * classCount), i * classCount)
-    weights[i] = (rows.weights[row] as number) / count
-  })
-  const common = {
-    [BATCH.mask]: mask,
-    [BATCH.targets]: { type: 'float32', dims: [count, classCount], data: targets },
-    [BATCH.weights]: { type: 'float32', dims: [count], data: weights },
-  } as const
-  const share = count / total
-  if (prefix !== null) {
-    return { feeds: { ...common, [BATCH.hidden]: prefix.batch(batch, length) }, share }
-  }
-  const { recipe } = run
-  if (recipe.method !== 'full' || recipe.layerCount !== null) {
-    return { feeds: { ...common, [BATCH.ids]: ids }, share }
-  }
-  const { local, words } = localIds(ids.data as BigInt64Array)
-  return {
-    feeds: { ...common, [BATCH.ids]: { ...ids, data: local } },
-    rows: { [`${WORDS}.weight`]: words },
-    share,
-  }
-}
-
-/** Ids counted along the distinct ones, which are the rows of the table that this batch trains. */
-function localIds(ids: BigInt64Array): { local: BigInt64Array; words: Int32Array } {
-  const positions = new Map<bigint, bigint>()
-  const local = ids.map(id => {
-    const known = positions.get(id) ?? BigInt(positions.size)
-    positions.set(id, known)
-    return known
-  })
-  return { local, words: Int32Array.from(positions.keys(), Number) }
-}
-
 function collect(
   trainer: Trainer,
   {
     encoder,
     recipe,
-    epochLosses,
   }: {
     encoder: TrainableEncoder
     graph: ClassifierGraph
     recipe: Recipe
-    epochLosses: readonly number[]
   },
-): FineTuned {
+): Omit<FineTuned, keyof Ended> {
   const tensors = new Map([...trainer.values].map(([name, values]) => [name, values.slice()]))
   const head = {
     weights: tensors.get(HEAD_WEIGHT) as Float32Array,
@@ -279,7 +340,6 @@ function collect(
     tensors,
     head,
     ...(words && { words: words.table }),
-    epochLosses,
   }
 }
 
@@ -287,23 +347,5 @@ function randomHead(hiddenSize: number, classCount: number, rng: { normal(): num
   return {
     weights: Float32Array.from({ length: hiddenSize * classCount }, () => 0.02 * rng.normal()),
     bias: new Float32Array(classCount),
-  }
-}
-
-function checkRows({ sequences, classCount, targets, weights }: TrainingRows): void {
-  const wrong = (what: string, help: string) =>
-    new UnderstudyError('request-invalid', `These rows cannot be trained on: ${what}.`, { help })
-  if (sequences.length === 0) throw wrong('there are none', 'Give at least one labelled row.')
-  if (classCount < 2) {
-    throw wrong(`they have ${classCount} class`, 'Give examples of at least two labels.')
-  }
-  if (targets.length !== sequences.length * classCount || weights.length !== sequences.length) {
-    throw wrong(
-      `${sequences.length} rows of ${classCount} classes have ${targets.length} targets and ${weights.length} weights`,
-      'Give one target per row and class, and one weight per row.',
-    )
-  }
-  if (!targets.every(Number.isFinite) || !weights.every(Number.isFinite)) {
-    throw wrong('a target or weight is not a number', 'Check where the targets come from.')
   }
 }

@@ -17,3 +17,19 @@ export {
   type FitClassifierOptions,
   fitClassifier,
 } from './fit-classifier.ts'
+export {
+  completeRecipe,
+  parseRecipe,
+  RECIPE_DEFAULTS,
+  type Recipe,
+  recipeId,
+  type TrainingMethod,
+} from './recipe.ts'
+export {
+  type TorchBaseModel,
+  type TorchJobOptions,
+  type TorchJobRow,
+  writeTorchJob,
+} from './torch-job.ts'
+export type { TorchJob, TorchJobMetrics } from './torch-job-format.ts'
+export { readTorchJobResult, type TorchJobResult } from './torch-job-result.ts'

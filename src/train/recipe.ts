@@ -8,8 +8,8 @@ const count = z.int().min(1)
 const share = z.number().min(0).max(1)
 const rate = z.number().positive().max(10)
 
-/** Fields in the order of the documentation. Anything that changes the weights is here, and nothing else. */
-const recipeSchema = z.strictObject({
+/** Anything that changes the weights is here, and nothing else. */
+export const recipeSchema = z.strictObject({
   version: z.literal(1),
   /** What trains: the head alone, LoRA adapters and the head, or all weights of the adapted layers. */
   method: z.enum(['head', 'lora', 'full']),
@@ -24,7 +24,10 @@ const recipeSchema = z.strictObject({
     .max(32),
   /** How many layers train, counted from the top; null: all, and with `full` the embeddings too. */
   layerCount: count.max(1024).nullable(),
+  /** Epochs for which the learning rate is laid out. */
   epochCount: count.max(10_000),
+  /** Ends the run after this epoch, with the learning rate still on its way; null: after the last. */
+  stopAfterEpoch: count.max(10_000).nullable(),
   /** Padded tokens of one batch at most: rows × the longest row, rounded as the batches are. */
   batchTokens: count.max(16_777_216),
   /** Batches whose gradients are added up before one update. */
@@ -43,6 +46,8 @@ const recipeSchema = z.strictObject({
   labelSmoothing: share.refine(value => value < 1, 'must be below 1'),
   /** `balanced`: rows weigh inversely to the frequency of their class. */
   classWeights: z.enum(['none', 'balanced']),
+  /** Softens the targets of a teacher, and what is compared with them (Hinton et al. 2015); 1 leaves them alone. */
+  temperature: z.number().min(1).max(100),
   /** The head sees the embedding, of length 1, times this. */
   scale: z.number().positive().max(10_000),
   /** Gradients longer than this are shortened to it. */
@@ -85,6 +90,7 @@ export const RECIPE_DEFAULTS: RecipeDefaults = {
     value: { head: 30, lora: 6, full: 6 },
     reason: 'a head sees only cached embeddings, so that an epoch costs next to nothing',
   },
+  stopAfterEpoch: { value: always(null), reason: 'early stopping sets it, by an inner split' },
   batchTokens: {
     value: always(1024),
     reason: 'about 32 short requests of 32 tokens; bounds memory whatever the length of the texts',
@@ -107,6 +113,7 @@ export const RECIPE_DEFAULTS: RecipeDefaults = {
     reason: 'plain cross-entropy unless the search finds better',
   },
   classWeights: { value: always('none'), reason: 'the promise counts requests, not classes' },
+  temperature: { value: always(1), reason: 'the probabilities of a teacher as they are' },
   scale: {
     value: always(16),
     reason: 'embeddings of length 1 alone would need a head with very large weights',

@@ -101,7 +101,7 @@ describe('a gradient', () => {
     const loss = total(randomGraph(rng, inputs))
     const feeds = new Map(inputs.map(one => [one, randomMatrix(rng)]))
     for (const one of inputs) {
-      expectClose(gradientAt(loss, one, feeds), centralDifferences(loss, one, feeds), 1e-6)
+      expectClose(gradientAt(loss, one, feeds), centralDifferences(loss, one, feeds), 1e-7)
     }
   })
 })

@@ -40,7 +40,7 @@ import { type Drawn, draw, floats, runtimeTensor, sizeOfDim } from './draws.ts'
 import { OPERATOR_CASES, type OperatorCase, operatorOf } from './operator-cases.ts'
 
 /** Single precision has 24 bits, some of which are lost where numbers of unlike size are summed. */
-const SINGLE = 5e-6
+const SINGLE = 3e-6
 /** Goldens have 8 digits. */
 const EIGHT_DIGITS = 1e-7
 /** What a step of 1e-5 leaves, see `differences.ts`. */
