@@ -1,5 +1,11 @@
 export type { CandidateSummary } from './choose-candidate.ts'
 export { createClosedSetLearner, loadClosedSetSpecialist } from './closed-set-learner.ts'
+export {
+  type CompressOutcome,
+  type CompressParams,
+  type CompressTools,
+  compressFile,
+} from './compress-file.ts'
 export { DEFAULT_ENCODER, type EncoderPartsOptions, openEncoderParts } from './encoder-parts.ts'
 export {
   type FileReport,
@@ -11,7 +17,12 @@ export {
 } from './import.ts'
 export { type JobHostOptions, runInProcess } from './job-host.ts'
 export type { JobEvent, JobOrder, JobSettings } from './job-messages.ts'
-export { type ImportParams, parseImportParams, parseLearnParams } from './job-params.ts'
+export {
+  type ImportParams,
+  parseCompressParams,
+  parseImportParams,
+  parseLearnParams,
+} from './job-params.ts'
 export { type Certified, promote } from './keep.ts'
 export type { LearnParams } from './learn.ts'
 export type {

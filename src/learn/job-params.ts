@@ -3,6 +3,7 @@ import { isAbsolute } from 'node:path'
 import { z } from 'zod'
 import { UnderstudyError } from '../errors.ts'
 import { LOG_FORMATS, type LogFormat } from '../wire/index.ts'
+import type { CompressParams } from './compress-file.ts'
 import type { LearnParams } from './learn.ts'
 
 /** What `import` jobs are asked to do; plain JSON. */
@@ -33,6 +34,19 @@ const learnParams = z.strictObject({
   promote: z.boolean().default(false),
 })
 
+const path = z.string().refine(isAbsolute, 'must be an absolute path')
+
+const compressParams = z.strictObject({
+  file: path,
+  model: z.string().min(1).nullable().default(null),
+  out: path.nullable().default(null),
+  targetRisk: share.optional(),
+  confidenceLevel: share.optional(),
+  certified: z.enum(['every', 'chosen']).default('every'),
+  maxAccuracyLoss: z.number().min(0).max(1).default(0.005),
+  seed: z.int().default(0),
+})
+
 /** @throws request-invalid naming the parameter */
 export function parseImportParams(value: unknown): ImportParams {
   return parse(importParams, value)
@@ -47,6 +61,16 @@ export interface LearnDefaults {
 /** @throws request-invalid naming the parameter */
 export function parseLearnParams(value: unknown, defaults: LearnDefaults): LearnParams {
   const { targetRisk, confidenceLevel, ...given } = parse(learnParams, value)
+  return {
+    ...given,
+    targetRisk: targetRisk ?? defaults.targetRisk,
+    confidenceLevel: confidenceLevel ?? defaults.confidenceLevel,
+  }
+}
+
+/** @throws request-invalid naming the parameter */
+export function parseCompressParams(value: unknown, defaults: LearnDefaults): CompressParams {
+  const { targetRisk, confidenceLevel, ...given } = parse(compressParams, value)
   return {
     ...given,
     targetRisk: targetRisk ?? defaults.targetRisk,
