@@ -161,3 +161,13 @@ export function parseDuration(text: string): number | null {
   const factors = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 } as const
   return Number(match[1]) * factors[(match[2] ?? 's') as keyof typeof factors]
 }
+
+/** `500mb`, `2gb`, `64kb` or plain bytes, as bytes of powers of 1024; null where it is none of these. */
+export function parseBytes(text: string): number | null {
+  const match = /^(\d+(?:\.\d+)?)\s*(kb|mb|gb|b)?$/i.exec(text.trim())
+  if (match === null) return null
+  const factors = { b: 1, kb: 2 ** 10, mb: 2 ** 20, gb: 2 ** 30 } as const
+  return Math.round(
+    Number(match[1]) * factors[(match[2] ?? 'b').toLowerCase() as keyof typeof factors],
+  )
+}

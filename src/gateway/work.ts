@@ -5,6 +5,7 @@ import {
   parseCompressParams,
   parseImportParams,
   parseLearnParams,
+  parseTrainParams,
   runInProcess,
 } from '../learn/index.ts'
 import type { House } from './compose.ts'
@@ -43,6 +44,10 @@ export function createWork({
     import(value, tools) {
       const params = parseImportParams(value)
       return inTurn(tools, () => inProcess('import', params, tools))
+    },
+    train(value, tools) {
+      const params = parseTrainParams(value)
+      return inTurn(tools, () => inProcess('train', params, tools))
     },
     learn(value, tools) {
       const params = parseLearnParams(value, config.settings)

@@ -22,6 +22,7 @@ export {
   parseCompressParams,
   parseImportParams,
   parseLearnParams,
+  parseTrainParams,
 } from './job-params.ts'
 export { type Certified, promote } from './keep.ts'
 export type { LearnParams } from './learn.ts'
@@ -65,3 +66,4 @@ export {
   type TaskEvidence,
 } from './report-build.ts'
 export { computedBy, type StoredOutcome, type StoredSpecialist } from './stored.ts'
+export type { TrainParams, TrainReport } from './train-job.ts'

@@ -5,6 +5,7 @@ import { UnderstudyError } from '../errors.ts'
 import { LOG_FORMATS, type LogFormat } from '../wire/index.ts'
 import type { CompressParams } from './compress-file.ts'
 import type { LearnParams } from './learn.ts'
+import type { TrainParams } from './train-job.ts'
 
 /** What `import` jobs are asked to do; plain JSON. */
 export type ImportParams = Pick<LearnParams, 'files' | 'format' | 'task' | 'app'>
@@ -34,18 +35,57 @@ const learnParams = z.strictObject({
   promote: z.boolean().default(false),
 })
 
-const path = z.string().refine(isAbsolute, 'must be an absolute path')
-
+const absolutePath = z.string().refine(isAbsolute, 'must be an absolute path')
 const compressParams = z.strictObject({
-  file: path,
+  file: absolutePath,
   model: z.string().min(1).nullable().default(null),
-  out: path.nullable().default(null),
+  out: absolutePath.nullable().default(null),
   targetRisk: share.optional(),
   confidenceLevel: share.optional(),
   certified: z.enum(['every', 'chosen']).default('every'),
   maxAccuracyLoss: z.number().min(0).max(1).default(0.005),
   seed: z.int().default(0),
 })
+
+const columnName = z.string().min(1).max(200).optional()
+
+const trainParams = z.strictObject({
+  file: absolutePath,
+  task: z.enum(['label', 'labels', 'pair', 'spans']).default('label'),
+  columns: z.strictObject({ text: columnName, pair: columnName, label: columnName }).default({}),
+  base: z.string().min(1).max(4096),
+  output: absolutePath,
+  method: z.enum(['auto', 'head', 'lora', 'full']).default('auto'),
+  recipe: z.string().max(100).nullable().default(null),
+  budgetMs: z.number().positive().default(180_000),
+  memoryBytes: z
+    .number()
+    .min(16 * 2 ** 20)
+    .default(2 ** 30),
+  seed: z
+    .int()
+    .min(0)
+    .max(2 ** 31 - 1)
+    .default(0),
+  fixed: z
+    .strictObject({
+      labelSmoothing: z.number().min(0).lt(1).optional(),
+      classWeights: z.enum(['none', 'balanced']).optional(),
+      temperature: z.number().min(1).max(100).optional(),
+    })
+    .default({})
+    .transform(
+      given =>
+        Object.fromEntries(
+          Object.entries(given).filter(([, value]) => value !== undefined),
+        ) as TrainParams['fixed'],
+    ),
+})
+
+/** @throws request-invalid naming the parameter */
+export function parseTrainParams(value: unknown): TrainParams {
+  return parse(trainParams, value)
+}
 
 /** @throws request-invalid naming the parameter */
 export function parseImportParams(value: unknown): ImportParams {

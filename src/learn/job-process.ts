@@ -11,6 +11,7 @@ import { importFiles } from './import.ts'
 import type { HostMessage, JobEvent, JobMessage, JobOrder, SentError } from './job-messages.ts'
 import type { ImportParams } from './job-params.ts'
 import { type LearnParams, learn } from './learn.ts'
+import { type TrainParams, trainJob } from './train-job.ts'
 
 /** Both cores: nothing else of this process needs one while a graph runs. */
 const THREADS = 2
@@ -43,7 +44,10 @@ async function start(order: JobOrder): Promise<void> {
   }
 }
 
-function run({ kind, params, settings }: JobOrder, workspace: Workspace): Promise<unknown> {
+function run(
+  { kind, params, settings, dataDir }: JobOrder,
+  workspace: Workspace,
+): Promise<unknown> {
   const { signal } = stop
   if (kind === 'learn') {
     return learn(params as LearnParams, {
@@ -66,6 +70,9 @@ function run({ kind, params, settings }: JobOrder, workspace: Workspace): Promis
       signal,
       onEvent,
     })
+  }
+  if (kind === 'train') {
+    return trainJob(params as TrainParams, { dataDir, threads: THREADS, signal, onEvent })
   }
   if (kind === 'import') return runImport(params as ImportParams, workspace, signal)
   throw new UnderstudyError('request-invalid', `there is no job kind "${kind}"`)

@@ -112,6 +112,7 @@ export { adapterClassifier, type CollectOptions, collectAdapter, mergeAdapter } 
 export {
   type ModelFolder,
   readModelFolder,
+  requireFreeFolder,
   TOKENIZER_FILES,
   type TokenizerFile,
   writeModelFolder,

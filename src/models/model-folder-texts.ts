@@ -7,7 +7,7 @@ import type { EncoderConfig } from './encoder-config.ts'
 export interface FolderSettings {
   /** Names of the classifier's outputs, in order. */
   readonly labels?: readonly string[] | undefined
-  readonly problem?: 'single-label' | 'multi-label' | undefined
+  readonly problem?: 'single-label' | 'multi-label' | 'token-labels' | undefined
   /** Whether pooled vectors are brought to unit length, before the classifier where there is one. */
   readonly isNormalised: boolean
 }
@@ -24,6 +24,7 @@ const PROBLEMS = {
   'single-label': 'single_label_classification',
   'multi-label': 'multi_label_classification',
 } as const
+const TOKEN_CLASSIFIER = 'BertForTokenClassification'
 const IDENTITY = 'torch.nn.modules.linear.Identity'
 
 /**
@@ -34,11 +35,12 @@ export function folderTexts(
   config: EncoderConfig,
   { settings, classCount }: { settings: FolderSettings; classCount: number | null },
 ): ReadonlyMap<string, string> {
+  const isPooled = config.pooling !== 'pooler' && settings.problem !== 'token-labels'
   const files: [string, unknown][] = [
     ['config.json', bertConfig(config, settings)],
     ['sentence_bert_config.json', { max_seq_length: config.maxTokens, do_lower_case: false }],
   ]
-  if (config.pooling !== 'pooler') {
+  if (isPooled) {
     files.push(
       ['1_Pooling/config.json', poolingConfig(config)],
       ['modules.json', modules(settings.isNormalised, classCount !== null)],
@@ -64,9 +66,8 @@ export function denseFolder(isNormalised: boolean): string {
 }
 
 function bertConfig(config: EncoderConfig, { labels, problem }: FolderSettings) {
-  const isClassifier = config.pooling === 'pooler'
   return {
-    architectures: [isClassifier ? 'BertForSequenceClassification' : 'BertModel'],
+    architectures: [architectureOf(config, problem)],
     model_type: 'bert',
     vocab_size: config.vocabularySize,
     hidden_size: config.hiddenSize,
@@ -78,7 +79,10 @@ function bertConfig(config: EncoderConfig, { labels, problem }: FolderSettings) 
     layer_norm_eps: config.layerNormEpsilon,
     hidden_act: ACTIVATIONS[config.activation],
     position_embedding_type: 'absolute',
-    ...(problem === undefined ? {} : { problem_type: PROBLEMS[problem] }),
+    // Of tokens there is no type of problem: the class says it.
+    ...(problem === undefined || problem === 'token-labels'
+      ? {}
+      : { problem_type: PROBLEMS[problem] }),
     ...(labels === undefined
       ? {}
       : {
@@ -86,6 +90,11 @@ function bertConfig(config: EncoderConfig, { labels, problem }: FolderSettings) 
           label2id: Object.fromEntries(labels.map((label, id) => [label, id])),
         }),
   }
+}
+
+function architectureOf({ pooling }: EncoderConfig, problem: FolderSettings['problem']): string {
+  if (problem === 'token-labels') return TOKEN_CLASSIFIER
+  return pooling === 'pooler' ? 'BertForSequenceClassification' : 'BertModel'
 }
 
 function poolingConfig({ hiddenSize, pooling }: EncoderConfig) {
@@ -118,6 +127,7 @@ const labelSchema = z.object({
   id2label: mapOf('string'),
   label2id: mapOf('number'),
   problem_type: z.string().nullish(),
+  architectures: z.array(z.string()).nullish(),
 })
 
 function mapOf(type: 'string' | 'number') {
@@ -137,10 +147,14 @@ function entriesOf(value: unknown): [string, unknown][] {
  * @throws model-corrupt when the two maps are not each other's inverse
  */
 export function parseFolderLabels(text: string): Pick<FolderSettings, 'labels' | 'problem'> {
-  const { id2label, label2id, problem_type } = parse('config.json', labelSchema, text)
-  const problem = (['single-label', 'multi-label'] as const).find(
-    one => PROBLEMS[one] === problem_type,
+  const { id2label, label2id, problem_type, architectures } = parse(
+    'config.json',
+    labelSchema,
+    text,
   )
+  const problem = architectures?.includes(TOKEN_CLASSIFIER)
+    ? 'token-labels'
+    : (['single-label', 'multi-label'] as const).find(one => PROBLEMS[one] === problem_type)
   const ids = new Map(entriesOf(id2label))
   const labels = Array.from({ length: ids.size }, (_, id) => ids.get(`${id}`))
   if (!labels.every(label => typeof label === 'string')) {

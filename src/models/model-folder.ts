@@ -55,6 +55,8 @@ export interface ModelFolder extends FolderSettings {
   readonly adapter?: PeftAdapter | undefined
   /** `README.md`: the model card. */
   readonly card?: string | undefined
+  /** `recipe.json`: the record of the run; JSON. */
+  readonly run?: string | undefined
 }
 
 const ADAPTER_CONFIG = 'adapter/adapter_config.json'
@@ -76,14 +78,14 @@ export async function writeNewFolder(
   folder: string,
   files: ReadonlyMap<string, string | Uint8Array>,
 ): Promise<void> {
-  await requireFree(folder)
+  await requireFreeFolder(folder)
   const temporary = `${folder}.${randomHex(6)}.tmp`
   try {
     for (const [path, bytes] of files) await writeFileAtomic(join(temporary, path), bytes)
     await rename(temporary, folder)
   } catch (cause) {
     await rm(temporary, { recursive: true, force: true }).catch(() => {})
-    await requireFree(folder)
+    await requireFreeFolder(folder)
     throw new UnderstudyError('file-unreadable', `${folder} cannot be written`, {
       help: 'Check free space and permissions of the folder it is to stand in.',
       cause,
@@ -107,11 +109,11 @@ export async function readModelFolder(folder: string): Promise<ModelFolder> {
     const bytes = await optional(name)
     if (bytes !== undefined) tokenizer.set(name, bytes)
   }
+  const settings = parseFolderLabels(files.config)
   const classifier =
-    config.pooling === 'pooler'
+    config.pooling === 'pooler' || settings.problem === 'token-labels'
       ? readClassifier(tensors.tensors, { inSize: config.hiddenSize })
       : await readDense(folder, modules, config)
-  const settings = parseFolderLabels(files.config)
   requireLabels(settings.labels, classifier)
   return {
     ...settings,
@@ -123,19 +125,20 @@ export async function readModelFolder(folder: string): Promise<ModelFolder> {
     onnx: await optional('model.onnx'),
     adapter: await readAdapter(optional),
     card: await text('README.md'),
+    run: await text('recipe.json'),
   }
 }
 
 /** Bytes or text of each file by its path in the folder. */
 function folderFiles(model: ModelFolder): ReadonlyMap<string, string | Uint8Array> {
-  const { config, weights, classifier, onnx, adapter, card } = model
+  const { config, weights, classifier, onnx, adapter, card, run } = model
   requireWhole(model)
   const classCount = classifier?.bias.length ?? null
   const files = new Map<string, string | Uint8Array>([
     ...folderTexts(config, { settings: model, classCount }),
     ...model.tokenizer,
   ])
-  if (config.pooling === 'pooler') {
+  if (config.pooling === 'pooler' || model.problem === 'token-labels') {
     files.set(
       'model.safetensors',
       writeEncoderWeights(weights, config, { prefix: 'bert.', classifier }),
@@ -155,14 +158,19 @@ function folderFiles(model: ModelFolder): ReadonlyMap<string, string | Uint8Arra
   }
   if (onnx !== undefined) files.set('model.onnx', onnx)
   if (card !== undefined) files.set('README.md', card)
+  if (run !== undefined) files.set('recipe.json', run)
   return files
 }
 
-function requireWhole({ config, classifier, labels, tokenizer, isNormalised }: ModelFolder): void {
+function requireWhole(model: ModelFolder): void {
+  const { config, classifier, labels, tokenizer, isNormalised, problem } = model
   requireLabels(labels, classifier)
   if (!tokenizer.has('tokenizer.json')) throw unusable('there is no tokenizer.json')
   if (config.pooling === 'pooler' && (classifier === undefined || isNormalised)) {
     throw unusable('pooling by pooler is the layout of a classifier on vectors as they are')
+  }
+  if (problem === 'token-labels' && (classifier === undefined || isNormalised)) {
+    throw unusable('labels of tokens need a classifier on hidden states as they are')
   }
 }
 
@@ -178,7 +186,8 @@ function requireLabels(
   }
 }
 
-async function requireFree(folder: string): Promise<void> {
+/** @throws usage-invalid when something is at that path already, except an empty folder */
+export async function requireFreeFolder(folder: string): Promise<void> {
   const isThere = (await stat(folder).catch(() => null)) !== null
   const entries = isThere ? await readdir(folder).catch(() => ['not a folder']) : []
   if (entries.length === 0) return

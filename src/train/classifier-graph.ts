@@ -24,6 +24,7 @@ import {
   ENCODER_MASK,
   type EncoderConfig,
   embedTokens,
+  type Layer,
   poolTokens,
   runLayers,
   unitLength,
@@ -85,7 +86,12 @@ export function classifierGraph(options: ClassifierGraphOptions): ClassifierGrap
   const hidden = runLayers(lower, mask, { config, layers })
   const weight = input(HEAD_WEIGHT, 'float32', [config.hiddenSize, classCount])
   const bias = input(HEAD_BIAS, 'float32', [classCount])
-  const logits = headLogits(hidden, mask, { ...options, weight, bias })
+  const logits = headLogits(hidden, mask, {
+    ...options,
+    pooler: encoder.modules.pooler,
+    weight,
+    bias,
+  })
   const units = kind === 'tokens' ? ['batch', 'length'] : ['batch']
   const targets = input(BATCH.targets, 'float32', [...units, classCount])
   const weights = input(BATCH.weights, 'float32', units)
@@ -105,25 +111,22 @@ export function classifierGraph(options: ClassifierGraphOptions): ClassifierGrap
   }
 }
 
-function headLogits(
-  hidden: Value,
-  mask: Value,
-  {
-    config,
-    encoder,
-    classCount,
-    scale,
-    kind,
-    weight,
-    bias,
-  }: ClassifierGraphOptions & { readonly weight: Value; readonly bias: Value },
-): Value {
+export interface HeadLogitsOptions
+  extends Pick<ClassifierGraphOptions, 'config' | 'classCount' | 'scale' | 'kind'> {
+  readonly pooler: Layer | undefined
+  readonly weight: Value
+  readonly bias: Value
+}
+
+/** Last hidden states `[batch·length, hidden]` to logits [batch, classCount], of tokens [batch, length, classCount]. */
+export function headLogits(hidden: Value, mask: Value, options: HeadLogitsOptions): Value {
+  const { config, classCount, scale, kind, pooler, weight, bias } = options
   if (kind === 'tokens') {
     const size = Concat([Shape(mask), int64(classCount)], 0)
-    return Reshape(Gemm(hidden, weight, bias), size) // [batch, length, classCount]
+    return Reshape(Gemm(hidden, weight, bias), size)
   }
-  const pooled = poolTokens(hidden, mask, { config, pooler: encoder.modules.pooler }) // [batch, hidden]
-  return Gemm(headInput(pooled, config, scale), weight, bias) // [batch, classCount]
+  const pooled = poolTokens(hidden, mask, { config, pooler })
+  return Gemm(headInput(pooled, config, scale), weight, bias)
 }
 
 function lossOf(

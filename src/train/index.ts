@@ -12,11 +12,14 @@ export type {
 } from './compress-types.ts'
 export { defaultVariants } from './compress-variants.ts'
 export type { ClassifierData } from './cross-fit.ts'
+export { exportModel, modelGraph } from './export-model.ts'
 export {
   type ClassifierCandidate,
   type FitClassifierOptions,
   fitClassifier,
 } from './fit-classifier.ts'
+export type { LabelledRow, Span, TrainTask } from './labelled-rows.ts'
+export { type ModelCardRecord, renderModelCard } from './model-card.ts'
 export {
   completeRecipe,
   parseRecipe,
@@ -26,6 +29,14 @@ export {
   type TrainingMethod,
 } from './recipe.ts'
 export {
+  type RunRecord,
+  readRunRecord,
+  runsFolder,
+  type Tried,
+  writeRunRecord,
+} from './run-record.ts'
+export type { SearchMethod } from './search-plan.ts'
+export {
   type TorchBaseModel,
   type TorchJobOptions,
   type TorchJobRow,
@@ -33,3 +44,10 @@ export {
 } from './torch-job.ts'
 export type { TorchJob, TorchJobMetrics } from './torch-job-format.ts'
 export { readTorchJobResult, type TorchJobResult } from './torch-job-result.ts'
+export {
+  type TrainedModel,
+  type TrainModelOptions,
+  type TrainProgress,
+  trainModel,
+} from './train-model.ts'
+export type { LabelMetrics, TrainingMetrics } from './training-metrics.ts'

@@ -48,6 +48,11 @@ export const commandTable: readonly CommandEntry[] = [
     load: async () => (await import('./learn.ts')).learnCommand,
   },
   {
+    name: 'train',
+    summary: 'Fine-tune an encoder on a file of labelled texts and write it as a model folder.',
+    load: async () => (await import('./train.ts')).trainCommand,
+  },
+  {
     name: 'compress',
     summary: 'Make a classifier smaller: measure and certify variants, keep the fastest good one.',
     load: async () => (await import('./compress.ts')).compressCommand,

@@ -1,0 +1,127 @@
+/** A training report for people: what was tried, how the loss went, how well each label is learned. Draws text only. */
+import type { TrainReport } from '../learn/index.ts'
+import type { Terminal } from './command.ts'
+import { renderTable } from './table.ts'
+
+const SCORE_NAMES: Readonly<Record<string, string>> = {
+  accuracy: 'accuracy',
+  macroF1: 'macro F1',
+  microF1: 'micro F1',
+  exactMatch: 'all labels right',
+  entityF1: 'span F1',
+  precision: 'precision',
+  recall: 'recall',
+}
+/** Labels that do worst, shown one by one. */
+const SHOWN_LABELS = 8
+const PLOT_HEIGHT = 6
+
+export function renderTrainReport(
+  report: TrainReport,
+  _terminal: Pick<Terminal, 'columns'>,
+): string {
+  return [
+    summary(report),
+    triedTable(report),
+    lossPlot(report),
+    labelTable(report),
+    ...report.notices.map(notice => `Note: ${notice}\n`),
+    written(report),
+  ]
+    .filter(part => part !== '')
+    .join('\n')
+}
+
+function summary({ record }: TrainReport): string {
+  const { metrics, rowCounts, rowsUsed, seconds } = record
+  if (metrics === null) return `Trained on ${rowCounts.training} rows in ${seconds} s.\n`
+  const scores = Object.entries(metrics.scores).map(
+    ([name, value]) => `${SCORE_NAMES[name] ?? name} ${percent(value)}`,
+  )
+  const of =
+    rowsUsed === 'all'
+      ? `measured on ${metrics.rowCount} rows held back; then fitted again on all ${rowCounts.training}`
+      : `trained on ${rowCounts.training} rows, measured on ${metrics.rowCount} others`
+  return `${scores.join(', ')}\n${of}; ${seconds} s in total\n`
+}
+
+function triedTable({ record }: TrainReport): string {
+  if (record.tried.length === 0) return ''
+  const [score] = Object.keys(record.metrics?.scores ?? {})
+  const best = Math.min(...record.tried.map(one => one.metrics?.logLoss ?? Infinity))
+  return renderTable(
+    [
+      { title: 'tried' },
+      { title: 'epochs', align: 'right' },
+      { title: 'log loss', align: 'right' },
+      { title: SCORE_NAMES[score ?? ''] ?? 'score', align: 'right' },
+      { title: 'seconds', align: 'right' },
+      { title: '' },
+    ],
+    record.tried.map(({ name, metrics, epochLosses, seconds }) => [
+      name,
+      epochLosses.length === 0 ? '–' : String(epochLosses.length),
+      metrics === null ? 'diverged' : metrics.logLoss.toFixed(4),
+      metrics === null ? '–' : percent(metrics.scores[score ?? ''] ?? 0),
+      seconds.toFixed(1),
+      metrics?.logLoss === best ? '← chosen' : '',
+    ]),
+  )
+}
+
+/** Loss by epoch as columns of dots: training and the rows held back. */
+function lossPlot({ record }: TrainReport): string {
+  const { epochLosses, heldBackLosses } = record
+  if (epochLosses.length < 2) return ''
+  const all = [...epochLosses, ...heldBackLosses].filter(Number.isFinite)
+  const [low, high] = [Math.min(...all), Math.max(...all)]
+  const row = (loss: number | undefined) =>
+    loss === undefined
+      ? -1
+      : Math.round(((high - loss) / Math.max(1e-12, high - low)) * (PLOT_HEIGHT - 1))
+  const count = Math.max(epochLosses.length, heldBackLosses.length)
+  const lines = Array.from({ length: PLOT_HEIGHT }, (_, y) => {
+    const cells = Array.from({ length: count }, (_, epoch) => {
+      const [isTraining, isHeld] = [row(epochLosses[epoch]) === y, row(heldBackLosses[epoch]) === y]
+      return isTraining && isHeld ? ' ◉' : isTraining ? ' ●' : isHeld ? ' ○' : ' ·'
+    })
+    const label = y === 0 ? high.toFixed(3) : y === PLOT_HEIGHT - 1 ? low.toFixed(3) : ''
+    return `${label.padStart(8)} ${cells.join('')}`
+  })
+  const legend = heldBackLosses.length > 0 ? '● training  ○ rows held back' : '● training'
+  return `loss by epoch (${legend})\n${lines.join('\n')}\n`
+}
+
+function labelTable({ record }: TrainReport): string {
+  const labels = (record.metrics?.labels ?? []).filter(({ support }) => support > 0)
+  if (labels.length === 0) return ''
+  const worst = [...labels]
+    .sort((a, b) => a.f1 - b.f1 || b.support - a.support)
+    .slice(0, SHOWN_LABELS)
+  const title =
+    labels.length > worst.length ? `label (worst ${worst.length} of ${labels.length})` : 'label'
+  return renderTable(
+    [
+      { title },
+      { title: 'rows', align: 'right' },
+      { title: 'precision', align: 'right' },
+      { title: 'recall', align: 'right' },
+      { title: 'F1', align: 'right' },
+    ],
+    worst.map(({ label, support, precision, recall, f1 }) => [
+      label.slice(0, 48),
+      String(support),
+      percent(precision),
+      percent(recall),
+      percent(f1),
+    ]),
+  )
+}
+
+function written({ output, files, id }: TrainReport): string {
+  return `${output} holds ${files.join(', ')}\nrepeat this run: --recipe ${id}\n`
+}
+
+function percent(share: number): string {
+  return `${(100 * share).toFixed(1)} %`
+}

@@ -1,0 +1,286 @@
+/** Reads labelled rows from CSV, JSON Lines or JSON, each also gzipped. Knows no model; the columns' usual names are in one table. */
+import { UnderstudyError } from '../errors.ts'
+import type { LabelledRow, Span, TrainTask } from '../train/index.ts'
+import { isObject } from '../wire/index.ts'
+import { openSource, readSource } from './import/source.ts'
+
+/** Names of columns, where they are not the usual ones. */
+export interface ColumnNames {
+  readonly text?: string | undefined
+  readonly pair?: string | undefined
+  readonly label?: string | undefined
+}
+
+export interface ReadRows {
+  readonly rows: readonly LabelledRow[]
+  /** Sentences for people. */
+  readonly notices: readonly string[]
+}
+
+type Column = 'text' | 'pair' | 'label' | 'labels' | 'spans' | 'probabilities'
+
+/** Usual names, the likeliest first; upper and lower case are the same. */
+const USUAL: Readonly<Record<Column, readonly string[]>> = {
+  text: [
+    'text',
+    'input',
+    'sentence',
+    'utterance',
+    'query',
+    'question',
+    'sentence1',
+    'text1',
+    'text_a',
+    'premise',
+    'question1',
+    'content',
+    'message',
+  ],
+  pair: [
+    'pair',
+    'text2',
+    'text_b',
+    'sentence2',
+    'hypothesis',
+    'question2',
+    'second',
+    'context',
+    'answer',
+  ],
+  label: ['label', 'category', 'intent', 'class', 'target', 'labels', 'output', 'answer'],
+  labels: ['labels', 'label', 'tags', 'intents', 'categories'],
+  spans: ['spans', 'entities', 'slots'],
+  probabilities: ['probabilities', 'soft_labels'],
+}
+
+const WANTED: Readonly<Record<TrainTask, readonly Column[]>> = {
+  label: ['text', 'label'],
+  labels: ['text', 'labels'],
+  pair: ['text', 'pair', 'label'],
+  spans: ['text', 'spans'],
+}
+
+/** Between labels in one cell of a CSV file. */
+const LABEL_SEPARATOR = /\s*[|;]\s*/
+const MAX_ROWS = 5_000_000
+
+/** @throws file-unreadable; request-invalid naming the line and what is wrong with it */
+export async function readTrainData(
+  path: string,
+  task: TrainTask,
+  names: ColumnNames,
+  signal?: AbortSignal,
+): Promise<ReadRows> {
+  const source = await openSource(path)
+  const rows: LabelledRow[] = []
+  const unreadable: { line: number; reason: string }[] = []
+  let columns: ReadonlyMap<Column, string> | null = null
+  let replaced = 0
+  for await (const items of readSource(source)) {
+    if (signal?.aborted) throw new UnderstudyError('cancelled', 'Reading was cancelled.')
+    for (const item of items) {
+      if ('reason' in item) {
+        unreadable.push(item)
+        continue
+      }
+      const { value, line } = item
+      if (!isObject(value)) {
+        unreadable.push({ line, reason: 'not an object with a text and a label' })
+        continue
+      }
+      columns ??= findColumns(path, task, value, names)
+      const row = rowOf(value, { columns, task, line, path })
+      if (row.text.includes('\ufffd')) replaced++
+      rows.push(row)
+      if (rows.length > MAX_ROWS)
+        throw wrong(path, `it has more than ${MAX_ROWS} rows`, 'Give a sample of them.')
+    }
+  }
+  return { rows, notices: noticesOf(path, { rows, unreadable, replaced }) }
+}
+
+function noticesOf(
+  path: string,
+  {
+    rows,
+    unreadable,
+    replaced,
+  }: {
+    rows: readonly LabelledRow[]
+    unreadable: readonly { line: number; reason: string }[]
+    replaced: number
+  },
+): string[] {
+  const [first] = unreadable
+  if (rows.length === 0) {
+    throw first === undefined
+      ? wrong(path, 'it is empty', 'Give a file with a text and a label in every row.')
+      : wrong(
+          path,
+          `line ${first.line}: ${first.reason}`,
+          'Give CSV with a header line, or one JSON object per line.',
+        )
+  }
+  // More than a few stray characters: another encoding, and models would learn its rubble.
+  if (replaced > 0.01 * rows.length) {
+    throw wrong(
+      path,
+      `${replaced} of ${rows.length} texts are not valid UTF-8`,
+      'Convert it first, e.g. iconv -f LATIN1 -t UTF-8.',
+    )
+  }
+  return [
+    ...(first
+      ? [
+          `${unreadable.length} lines of ${path} could not be read and were left out; the first is line ${first.line}: ${first.reason}.`,
+        ]
+      : []),
+    ...(replaced > 0 ? [`${replaced} texts hold characters that are not valid UTF-8.`] : []),
+  ]
+}
+
+function findColumns(
+  path: string,
+  task: TrainTask,
+  record: Readonly<Record<string, unknown>>,
+  names: ColumnNames,
+): ReadonlyMap<Column, string> {
+  const present = Object.keys(record)
+  const found = new Map<Column, string>()
+  const find = (column: Column): string | undefined => {
+    const own =
+      column === 'labels' || column === 'label'
+        ? names.label
+        : column === 'text' || column === 'pair'
+          ? names[column]
+          : undefined
+    const wanted = own === undefined ? USUAL[column] : [own]
+    const taken = new Set(found.values())
+    for (const name of wanted) {
+      const key =
+        present.find(one => one === name) ??
+        present.find(one => one.toLowerCase() === name.toLowerCase())
+      if (key !== undefined && !taken.has(key)) return key
+    }
+    return undefined
+  }
+  for (const column of [...WANTED[task], 'probabilities' as const]) {
+    const key = find(column)
+    if (key !== undefined) found.set(column, key)
+  }
+  const isTaught = found.has('probabilities') && task !== 'spans'
+  const missing = WANTED[task].filter(
+    column => !found.has(column) && !(isTaught && (column === 'label' || column === 'labels')),
+  )
+  if (missing.length === 0) return found
+  const shown = present.slice(0, 20).map(name => JSON.stringify(name.slice(0, 40)))
+  throw wrong(
+    path,
+    `it has no ${missing.map(name => (names[name as 'text'] === undefined ? name : JSON.stringify(names[name as 'text']))).join(' and no ')}; its columns are ${shown.join(', ')}`,
+    missing.includes('spans')
+      ? 'Give {"text": …, "spans": [{"start": …, "end": …, "label": …}]} per line.'
+      : 'Name the columns with --text-column, --pair-column and --label-column.',
+  )
+}
+
+interface RowContext {
+  readonly columns: ReadonlyMap<Column, string>
+  readonly task: TrainTask
+  readonly line: number
+  readonly path: string
+}
+
+function rowOf(record: Readonly<Record<string, unknown>>, context: RowContext): LabelledRow {
+  const { columns, task } = context
+  const cell = (column: Column): unknown => {
+    const key = columns.get(column)
+    return key === undefined ? undefined : record[key]
+  }
+  const text = textOf(cell('text'), 'text', context)
+  const pair = task === 'pair' ? { pair: textOf(cell('pair'), 'pair', context) } : {}
+  if (task === 'spans') return { text, spans: spansOf(cell('spans'), text, context) }
+  const probabilities = probabilitiesOf(cell('probabilities'), context)
+  if (probabilities !== undefined) return { text, ...pair, probabilities }
+  if (task === 'labels') return { text, labels: labelsOf(cell('labels'), context) }
+  const label = textOf(cell('label'), 'label', context).trim()
+  if (label === '') throw wrongLine(context, 'its label is empty')
+  return { text, ...pair, label }
+}
+
+function textOf(value: unknown, what: string, context: RowContext): string {
+  if (typeof value === 'string') return value
+  if (typeof value === 'number' || typeof value === 'boolean') return String(value)
+  throw wrongLine(
+    context,
+    `its ${what} is ${value === undefined || value === null ? 'missing' : 'not a text'}`,
+  )
+}
+
+function labelsOf(value: unknown, context: RowContext): string[] {
+  const list =
+    typeof value === 'string'
+      ? value.trim().split(LABEL_SEPARATOR)
+      : Array.isArray(value)
+        ? (value as unknown[])
+        : null
+  if (list === null) throw wrongLine(context, 'its labels are neither a list nor a text')
+  return list.map(one => textOf(one, 'label', context).trim()).filter(one => one !== '')
+}
+
+function spansOf(value: unknown, text: string, context: RowContext): Span[] {
+  const list: unknown = typeof value === 'string' ? tryParse(value) : value
+  if (!Array.isArray(list)) throw wrongLine(context, 'its spans are not a list')
+  return list.map((one: unknown) => {
+    const { start, end, label } = isObject(one) ? one : {}
+    const isSound =
+      Number.isInteger(start) &&
+      Number.isInteger(end) &&
+      (start as number) >= 0 &&
+      (start as number) < (end as number) &&
+      (end as number) <= text.length
+    if (!isSound) {
+      throw wrongLine(
+        context,
+        `a span from ${String(start)} to ${String(end)} is not within its text of ${text.length} characters`,
+      )
+    }
+    return {
+      start: start as number,
+      end: end as number,
+      label: textOf(label, 'label of a span', context),
+    }
+  })
+}
+
+function tryParse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return null
+  }
+}
+
+function probabilitiesOf(value: unknown, context: RowContext): Record<string, number> | undefined {
+  if (value === undefined || value === null || value === '') return undefined
+  const map: unknown = typeof value === 'string' ? tryParse(value) : value
+  const entries = isObject(map) ? Object.entries(map) : []
+  const isSound =
+    entries.length > 0 &&
+    entries.every(([, p]) => typeof p === 'number' && p >= 0 && p <= 1) &&
+    entries.some(([, p]) => (p as number) > 0)
+  if (!isSound) {
+    throw wrongLine(
+      context,
+      'its probabilities are not an object of labels with numbers from 0 to 1',
+    )
+  }
+  return Object.fromEntries(entries) as Record<string, number>
+}
+
+function wrongLine({ path, line }: RowContext, what: string): UnderstudyError {
+  return wrong(path, `line ${line}: ${what}`, 'Correct the line, or leave it out.')
+}
+
+function wrong(path: string, what: string, help: string): UnderstudyError {
+  return new UnderstudyError('request-invalid', `${path} cannot be trained on: ${what}.`, { help })
+}
