@@ -40,15 +40,15 @@ function certified({ certificate }: CompressRow): string {
   return certificate.claimed ? `${percent(certificate.coverage)} answered` : 'no claim'
 }
 
-/** One bar per variant, as long as it is large; its accuracy at the end. */
+/** One bar per variant, as long as it is large; its accuracy on selection rows, which all have, at the end. */
 function bars(rows: readonly CompressRow[]): string {
   const most = Math.max(...rows.map(row => row.byteCount))
   const width = Math.max(...rows.map(row => row.name.length))
   return rows
-    .map(({ name, byteCount, accuracy, selectionAccuracy }) => {
+    .map(({ name, byteCount, selectionAccuracy }) => {
       const length = Math.max(1, Math.round((BAR_WIDTH * byteCount) / most))
       const bar = '█'.repeat(length).padEnd(BAR_WIDTH, '·')
-      return `${name.padEnd(width)}  ${bar}  ${percent(accuracy ?? selectionAccuracy)}`
+      return `${name.padEnd(width)}  ${bar}  ${percent(selectionAccuracy)}`
     })
     .join('\n')
     .concat('\n')

@@ -1,5 +1,6 @@
 /** One training job: rows from a file, a base model, a folder with the trained model out. Knows no HTTP and no terminal. */
-import { readFile, statfs } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { access, readFile, stat, statfs } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { UnderstudyError } from '../errors.ts'
 import {
@@ -196,6 +197,8 @@ async function requireDisk(output: string, bytes: number): Promise<void> {
   const parent = dirname(output)
   try {
     await makeFolder(parent)
+    if (!(await stat(parent)).isDirectory()) throw new Error('it is not a folder')
+    await access(parent, constants.W_OK)
     const { bavail, bsize } = await statfs(parent)
     if (bavail * bsize >= bytes) return
   } catch (cause) {

@@ -39,7 +39,7 @@ interface Scored {
 }
 
 const SELECTION_FOLDS = 5
-const LATENCY_ROUNDS = 9
+const LATENCY_ROUNDS = 25
 const LATENCY_BLOCK = 5
 const HEAD_EVALUATIONS = 80
 

@@ -64,6 +64,8 @@ export interface TrainModelOptions {
   readonly threads: number
   /** Folder for what a broken-off run needs to go on; a run with the same order goes on from there. */
   readonly stateDir: string
+  /** Training between two checkpoints, milliseconds. */
+  readonly checkpointMs?: number
   readonly signal: AbortSignal
   readonly clock?: Clock
   readonly onProgress?: (progress: TrainProgress) => void
@@ -114,7 +116,7 @@ export async function trainModel(options: TrainModelOptions): Promise<TrainedMod
     checkpoint: (recipe, rowsUsed) => ({
       path: join(state.folder, 'checkpoint.safetensors'),
       runId: runId({ recipe, rowsUsed, ...identity }),
-      everyMs: CHECKPOINT_MS,
+      everyMs: options.checkpointMs ?? CHECKPOINT_MS,
     }),
   })
   try {

@@ -1,0 +1,127 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { TrainTask } from '../train/index.ts'
+import { type ColumnNames, readTrainData } from './train-data.ts'
+
+let folder = ''
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'train-data-'))
+})
+afterAll(() => rm(folder, { recursive: true }))
+
+async function read(
+  name: string,
+  content: string | Uint8Array,
+  { task = 'label', columns = {} }: { task?: TrainTask; columns?: ColumnNames } = {},
+) {
+  const path = join(folder, name)
+  await writeFile(path, content)
+  return readTrainData(path, task, columns)
+}
+
+describe('readTrainData', () => {
+  it.each([
+    ['rows.csv', 'text,category\nhello,a\n"x, y",b\n'],
+    ['rows.csv', '\ufeffUtterance;Intent\r\nhello;a\r\n"x, y";b\r\n'],
+    ['rows.jsonl', '{"sentence":"hello","label":"a"}\n{"sentence":"x, y","label":"b"}\n'],
+    ['rows.json', '[{"text":"hello","label":"a"},{"text":"x, y","label":"b"}]'],
+  ])('finds text and label in %s: %j', async (name, content) => {
+    const { rows, notices } = await read(name, content)
+    expect(rows).toEqual([
+      { text: 'hello', label: 'a' },
+      { text: 'x, y', label: 'b' },
+    ])
+    expect(notices).toEqual([])
+  })
+
+  it('takes the columns that it is told', async () => {
+    const { rows } = await read('told.csv', 'id,a,b\n1,one,x\n2,two,y\n', {
+      columns: { text: 'a', label: 'b' },
+    })
+    expect(rows[1]).toEqual({ text: 'two', label: 'y' })
+  })
+
+  it('reads several labels from lists and from cells', async () => {
+    const list = '{"text":"t","labels":["a","b"]}\n{"text":"u","labels":[]}\n'
+    expect((await read('m.jsonl', list, { task: 'labels' })).rows[0]?.labels).toEqual(['a', 'b'])
+    const cells = 'text,labels\nt,a | b;c\nu,\n'
+    const { rows } = await read('m.csv', cells, { task: 'labels' })
+    expect(rows.map(row => row.labels)).toEqual([['a', 'b', 'c'], []])
+  })
+
+  it('reads pairs, spans and the probabilities of a teacher', async () => {
+    const pairs = 'premise,hypothesis,label\nit rains,it is wet,yes\n'
+    expect((await read('p.csv', pairs, { task: 'pair' })).rows).toEqual([
+      { text: 'it rains', pair: 'it is wet', label: 'yes' },
+    ])
+    const spans = '{"text":"to Rome","spans":[{"start":3,"end":7,"label":"city"}]}\n'
+    expect((await read('s.jsonl', spans, { task: 'spans' })).rows[0]?.spans).toEqual([
+      { start: 3, end: 7, label: 'city' },
+    ])
+    const taught = '{"text":"t","probabilities":{"a":0.7,"b":0.3}}\n'
+    expect((await read('t.jsonl', taught)).rows[0]?.probabilities).toEqual({ a: 0.7, b: 0.3 })
+  })
+
+  it('says what it left out', async () => {
+    const { rows, notices } = await read('some.jsonl', '{"text":"a","label":"x"}\nnot json\n3\n')
+    expect(rows).toHaveLength(1)
+    expect(notices).toEqual([expect.stringContaining('2 lines')])
+    expect(notices[0]).toContain('line 2')
+  })
+
+  it.each<[string, string | Uint8Array, TrainTask, string]>([
+    ['empty.csv', '', 'label', 'it is empty'],
+    ['empty.jsonl', '\n\n', 'label', 'it is empty'],
+    ['header.csv', 'text,label\n', 'label', 'it is empty'],
+    [
+      'columns.csv',
+      'name,size\nx,1\n',
+      'label',
+      'no text and no label; its columns are "name", "size"',
+    ],
+    ['prose.jsonl', 'hello\nworld\n', 'label', 'line 1: not valid JSON'],
+    ['list.jsonl', '{"text":["a"],"label":"x"}\n', 'label', 'its text is not a text'],
+    [
+      'none.jsonl',
+      '{"text":"a","label":"x"}\n{"text":"b"}\n',
+      'label',
+      'line 2: its label is missing',
+    ],
+    ['blank.csv', 'text,label\na,x\nb,\n', 'label', 'its label is empty'],
+    ['odds.jsonl', '{"text":"a","probabilities":{"x":2}}\n', 'label', 'probabilities'],
+    ['zero.jsonl', '{"text":"a","probabilities":{"x":0}}\n', 'label', 'probabilities'],
+    [
+      'out.jsonl',
+      '{"text":"ab","spans":[{"start":1,"end":9,"label":"x"}]}\n',
+      'spans',
+      'from 1 to 9',
+    ],
+    [
+      'back.jsonl',
+      '{"text":"ab","spans":[{"start":1,"end":1,"label":"x"}]}\n',
+      'spans',
+      'from 1 to 1',
+    ],
+    ['nospans.jsonl', '{"text":"ab","label":"x"}\n', 'spans', 'no spans'],
+    [
+      'latin.csv',
+      Buffer.from('text,label\nsch\xf6n,a\ngr\xfcn,b\n', 'latin1'),
+      'label',
+      'not valid UTF-8',
+    ],
+  ])('refuses %s', async (name, content, task, message) => {
+    await expect(read(name, content, { task })).rejects.toMatchObject({
+      code: 'request-invalid',
+      message: expect.stringContaining(message),
+      help: expect.stringMatching(/^[A-Z].*\.$/),
+    })
+  })
+
+  it('refuses a file that is not there', async () => {
+    await expect(readTrainData(join(folder, 'none'), 'label', {})).rejects.toMatchObject({
+      code: 'file-unreadable',
+    })
+  })
+})
