@@ -119,7 +119,8 @@ function written({ kind, output, files, id }: TrainReport): string {
   if (kind === 'job') {
     return `${output} holds ${files.join(', ')}: job ${id}. Its README.md says how to run it.\nthen read it back: understudy train ${output} --on torch --output FOLDER\n`
   }
-  return `${output} holds ${files.join(', ')}\nrepeat this run: --recipe ${id}\n`
+  const again = kind === 'model' ? `repeat this run: --recipe ${id}\n` : ''
+  return `${output} holds ${files.join(', ')}\n${again}`
 }
 
 function percent(share: number): string {

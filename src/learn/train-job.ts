@@ -67,8 +67,8 @@ export interface TrainContext {
 }
 
 export interface TrainReport {
-  /** `job`: a folder for PyTorch was written, and nothing trained yet. */
-  readonly kind: 'model' | 'job'
+  /** `job`: a folder for PyTorch was written, and nothing trained yet; `job-result`: a model that was trained so. */
+  readonly kind: 'model' | 'job' | 'job-result'
   /** Of the run, for `--recipe`; of the job where one was written. */
   readonly id: string
   readonly output: string
@@ -134,7 +134,8 @@ async function readBack(
     const { parts, record, notices } = await readTorchTraining(file, { runtime, threads, signal })
     const tokenizer = await readTokenizer(join(file, 'model'))
     const whole = { ...record, time: new Date(systemClock.now()).toISOString() }
-    return { ...(await writeModel(parts, whole, { output, tokenizer, onEvent })), notices }
+    const report = await writeModel(parts, whole, { output, tokenizer, onEvent })
+    return { ...report, kind: 'job-result', notices }
   } finally {
     await runtime.close()
   }
