@@ -45,10 +45,22 @@ try {
     const rates = rounds.map(one => one.examplesPerSecond.toFixed(0)).join(', ')
     const mb = Math.min(...rounds.map(one => one.peakMemoryBytes)) / 1e6
     const last = rounds[0].losses.at(-1)
-    return [name, undisturbedRate(rounds).toFixed(0), rates, mb.toFixed(0), last.toFixed(4)]
+    const rate = undisturbedRate(rounds, 'stepSeconds').toFixed(1)
+    const cpuRate = undisturbedRate(rounds, 'stepCpuSeconds').toFixed(1)
+    return [name, rate, cpuRate, rates, mb.toFixed(0), last.toFixed(4)]
   })
   console.log(
-    table(['', 'examples/s, fastest of each step', 'each round', 'peak MB', 'last loss'], rows),
+    table(
+      [
+        '',
+        'examples/s, fastest of each step',
+        'examples per CPU second',
+        'each round',
+        'peak MB',
+        'last loss',
+      ],
+      rows,
+    ),
   )
   if (options.out !== undefined) {
     writeFileSync(options.out, `${JSON.stringify({ ...around, results }, null, 2)}\n`)
@@ -73,10 +85,10 @@ function measure() {
 }
 
 /** Examples per second if every step had taken what it took in its fastest round; without the steps that warm up. */
-function undisturbedRate(rounds) {
-  const [{ warmUpSteps, stepSeconds }] = rounds
-  const seconds = stepSeconds
-    .map((_, step) => Math.min(...rounds.map(one => one.stepSeconds[step])))
+function undisturbedRate(rounds, clock) {
+  const [{ warmUpSteps, [clock]: first }] = rounds
+  const seconds = first
+    .map((_, step) => Math.min(...rounds.map(one => one[clock][step])))
     .slice(warmUpSteps)
   return (BATCH_SIZE * seconds.length) / seconds.reduce((a, b) => a + b, 0)
 }

@@ -2,6 +2,7 @@
 import {
   type JobEvent,
   type JobSettings,
+  parseCompressParams,
   parseImportParams,
   parseLearnParams,
   parseTrainParams,
@@ -36,6 +37,10 @@ export function createWork({
       { workspace, signal, onEvent },
     )
   return {
+    compress(value, tools) {
+      const params = parseCompressParams(value, config.settings)
+      return inTurn(tools, () => inProcess('compress', params, tools))
+    },
     import(value, tools) {
       const params = parseImportParams(value)
       return inTurn(tools, () => inProcess('import', params, tools))

@@ -1,5 +1,11 @@
 export type { CandidateSummary } from './choose-candidate.ts'
 export { createClosedSetLearner, loadClosedSetSpecialist } from './closed-set-learner.ts'
+export {
+  type CompressOutcome,
+  type CompressParams,
+  type CompressTools,
+  compressFile,
+} from './compress-file.ts'
 export { DEFAULT_ENCODER, type EncoderPartsOptions, openEncoderParts } from './encoder-parts.ts'
 export {
   type FileReport,
@@ -13,6 +19,7 @@ export { type JobHostOptions, runInProcess } from './job-host.ts'
 export type { JobEvent, JobOrder, JobSettings } from './job-messages.ts'
 export {
   type ImportParams,
+  parseCompressParams,
   parseImportParams,
   parseLearnParams,
   parseTrainParams,

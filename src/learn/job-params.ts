@@ -3,6 +3,7 @@ import { isAbsolute } from 'node:path'
 import { z } from 'zod'
 import { UnderstudyError } from '../errors.ts'
 import { LOG_FORMATS, type LogFormat } from '../wire/index.ts'
+import type { CompressParams } from './compress-file.ts'
 import type { LearnParams } from './learn.ts'
 import type { TrainParams } from './train-job.ts'
 
@@ -35,6 +36,17 @@ const learnParams = z.strictObject({
 })
 
 const absolutePath = z.string().refine(isAbsolute, 'must be an absolute path')
+const compressParams = z.strictObject({
+  file: absolutePath,
+  model: z.string().min(1).nullable().default(null),
+  out: absolutePath.nullable().default(null),
+  targetRisk: share.optional(),
+  confidenceLevel: share.optional(),
+  certified: z.enum(['every', 'chosen']).default('every'),
+  maxAccuracyLoss: z.number().min(0).max(1).default(0.005),
+  seed: z.int().default(0),
+})
+
 const columnName = z.string().min(1).max(200).optional()
 
 const trainParams = z.strictObject({
@@ -45,6 +57,7 @@ const trainParams = z.strictObject({
   output: absolutePath,
   method: z.enum(['auto', 'head', 'lora', 'full']).default('auto'),
   recipe: z.string().max(100).nullable().default(null),
+  on: z.enum(['here', 'torch']).default('here'),
   budgetMs: z.number().positive().default(180_000),
   memoryBytes: z
     .number()
@@ -89,6 +102,16 @@ export interface LearnDefaults {
 /** @throws request-invalid naming the parameter */
 export function parseLearnParams(value: unknown, defaults: LearnDefaults): LearnParams {
   const { targetRisk, confidenceLevel, ...given } = parse(learnParams, value)
+  return {
+    ...given,
+    targetRisk: targetRisk ?? defaults.targetRisk,
+    confidenceLevel: confidenceLevel ?? defaults.confidenceLevel,
+  }
+}
+
+/** @throws request-invalid naming the parameter */
+export function parseCompressParams(value: unknown, defaults: LearnDefaults): CompressParams {
+  const { targetRisk, confidenceLevel, ...given } = parse(compressParams, value)
   return {
     ...given,
     targetRisk: targetRisk ?? defaults.targetRisk,

@@ -5,6 +5,7 @@ import { processChannel } from '../store/index.ts'
 import { describeTrace } from '../tasks/index.ts'
 import { systemClock } from '../util/index.ts'
 import { openChildWorkspace, type Workspace } from '../workspace/index.ts'
+import { type CompressParams, compressFile } from './compress-file.ts'
 import { openEncoderParts } from './encoder-parts.ts'
 import { importFiles } from './import.ts'
 import type { HostMessage, JobEvent, JobMessage, JobOrder, SentError } from './job-messages.ts'
@@ -59,6 +60,13 @@ function run(
         }),
       prices: settings.prices,
       clock: systemClock,
+      signal,
+      onEvent,
+    })
+  }
+  if (kind === 'compress') {
+    return compressFile(params as CompressParams, {
+      openRuntime: () => openInProcessRuntime({ threads: THREADS }),
       signal,
       onEvent,
     })

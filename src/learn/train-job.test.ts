@@ -71,7 +71,7 @@ describe('trainJob', () => {
     expect(model.adapter !== undefined).toBe(method === 'lora')
     expect(model.card).toContain('## Metrics')
     expect(JSON.parse(model.run ?? '').id).toBe(id)
-    expect(record.metrics?.scores.accuracy).toBeGreaterThan(0.5)
+    expect(record?.metrics?.scores.accuracy).toBeGreaterThan(0.5)
     // The graph and the weights were written on different paths.
     const { config, weights, classifier, onnx } = model
     const again = modelGraph({
@@ -113,12 +113,12 @@ describe('trainJob', () => {
     const { record } = await train(`${csv()}\n${'hello '.repeat(180_000)},hello`, {
       method: 'head',
     })
-    expect(record.rowCounts.training).toBe(61)
+    expect(record?.rowCounts.training).toBe(61)
   })
 
   it('trains on three rows, and says that nothing was measured', async () => {
     const { record, notices } = await train('text,label\na,x\nb,y\nc,x', { method: 'head' })
-    expect(record.metrics).toBeNull()
+    expect(record?.metrics).toBeNull()
     expect(notices.join()).toContain('too few rows')
   })
 

@@ -8,7 +8,7 @@ import { type EncoderConfig, parseEncoderConfig } from './encoder-config.ts'
 import { type EncoderFiles, readEncoderFiles } from './encoder-files.ts'
 import { ENCODER_IDS, ENCODER_MASK, ENCODER_OUTPUT, encoderGraph } from './encoder-graph.ts'
 import { type EncoderWeights, readEncoderWeights } from './encoder-weights.ts'
-import { createTokenizer } from './tokenizer.ts'
+import { createTokenizer, type Tokenizer } from './tokenizer.ts'
 import type { Encoder } from './types.ts'
 
 /** An encoder's parts, for building other graphs of them. */
@@ -72,6 +72,32 @@ export async function createEncoder(options: EncoderOptions): Promise<EncoderHan
   }
   const weights = readEncoderWeights(readSafetensors(files.weights), config)
   await runtime.load(session, encoderGraph(config, weights))
+  return encoderOver({
+    name,
+    weightsHash,
+    dimension,
+    runtime,
+    session,
+    tokenizer,
+    base: { config, weights, encode: tokenizer.encode },
+    budget: BUDGET,
+  })
+}
+
+/** What an encoder is made of once its graph is loaded in the runtime. */
+export interface LoadedEncoder
+  extends Pick<
+    EncoderHandle,
+    'name' | 'weightsHash' | 'dimension' | 'runtime' | 'session' | 'base'
+  > {
+  readonly tokenizer: Tokenizer
+  /** Most tokens, padding included, and most texts of one batch. */
+  readonly budget: { readonly tokenBudget: number; readonly maxBatch: number }
+}
+
+/** The handle of a graph that is loaded; closing it unloads the graph. */
+export function encoderOver({ tokenizer, budget, ...encoder }: LoadedEncoder): EncoderHandle {
+  const { runtime, session, dimension } = encoder
 
   function pad(sequences: readonly (readonly number[])[]): Record<string, Tensor> {
     const { ids, mask } = padBatch(sequences, tokenizer.padId)
@@ -79,20 +105,15 @@ export async function createEncoder(options: EncoderOptions): Promise<EncoderHan
   }
 
   return {
-    name,
-    weightsHash,
-    dimension,
-    runtime,
-    session,
+    ...encoder,
     output: ENCODER_OUTPUT,
-    base: { config, weights, encode: tokenizer.encode },
     feeds: texts => pad(texts.map(tokenizer.encode)),
     async embed(texts, { signal, onProgress } = {}) {
       const sequences = await tokenise(texts, tokenizer.encode, signal)
       const embeddings = new Float32Array(texts.length * dimension)
       const lengths = sequences.map(one => one.length)
       let doneCount = 0
-      await inLanes(batchByLength(lengths, BUDGET), signal, async rows => {
+      await inLanes(batchByLength(lengths, budget), signal, async rows => {
         const feeds = pad(rows.map(row => sequences[row] as number[]))
         const outputs = await runtime.run([{ session, feeds }], {
           ...(signal && { signal }),

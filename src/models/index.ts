@@ -27,6 +27,18 @@ export {
   type Verdict,
 } from './combiner.ts'
 export {
+  type CompressedEncoderOptions,
+  compressedGraph,
+  openCompressedEncoder,
+  type Precision,
+} from './compressed.ts'
+export {
+  COMPRESSED_MANIFEST,
+  type CompressedFolder,
+  readCompressedFolder,
+  writeCompressedFolder,
+} from './compressed-folder.ts'
+export {
   type DownloadProgress,
   type EnsureOptions,
   ensureModel,
@@ -117,6 +129,7 @@ export {
   trimVocabulary,
 } from './prune.ts'
 export { type QuantizeKind, quantizedModules } from './quantize.ts'
+export { BLOCK_SIZE } from './quantize-weights.ts'
 export {
   decodeReflex,
   encodeReflex,
@@ -128,7 +141,7 @@ export {
 } from './reflex.ts'
 export { type HashedFeatures, hashFeatures, weighFeatures } from './reflex-features.ts'
 export { REFLEX_SIGNAL_COUNT, reflexOpinion } from './reflex-part.ts'
-export { type ServingModules, servingGraph } from './serving-graph.ts'
+export { SERVING_LOGITS, type ServingModules, servingGraph } from './serving-graph.ts'
 export { createTokenizer, type Tokenizer, type TokenizerOptions } from './tokenizer.ts'
 export {
   encodeLayers,

@@ -67,7 +67,17 @@ const ADAPTER_WEIGHTS = 'adapter/adapter_model.safetensors'
  * @throws usage-invalid when something is at that path already; file-unreadable when it cannot be written
  */
 export async function writeModelFolder(folder: string, model: ModelFolder): Promise<void> {
-  const files = folderFiles(model)
+  await writeNewFolder(folder, folderFiles(model))
+}
+
+/**
+ * Writes files, by their paths in it, to a folder that is not there or empty: all of them, or nothing.
+ * @throws usage-invalid when something is at that path already; file-unreadable when it cannot be written
+ */
+export async function writeNewFolder(
+  folder: string,
+  files: ReadonlyMap<string, string | Uint8Array>,
+): Promise<void> {
   await requireFreeFolder(folder)
   const temporary = `${folder}.${randomHex(6)}.tmp`
   try {

@@ -139,10 +139,10 @@ describe('trimVocabulary', () => {
       model: { type: 'Unigram', unk_id: 1, vocab: vocab.map((piece, i) => [piece, -i]) },
     })
     const { model, kept } = trimVocabulary(unigram, ['world a'])
-    expect([...kept]).toEqual([1, 2, 3, 5, 6, 7, 8, 10])
+    expect([...kept]).toEqual([0, 1, 2, 3, 5, 6, 7, 8, 10])
     const ids = encoder(model)('world a')
     expect(ids.map(id => vocab[kept[id] as number])).toEqual(['<s>', '▁world', '▁a', '</s>'])
-    expect(JSON.parse(read(model)).model.unk_id).toBe(0)
+    expect(JSON.parse(read(model)).model.unk_id).toBe(1)
   })
 
   it('keeps a piece called __proto__', () => {

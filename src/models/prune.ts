@@ -66,8 +66,8 @@ export function trimVocabulary<Model extends TrimmableModel>(
   texts: readonly string[],
 ): TrimmedModel<Model> {
   const { config, weights } = model
-  const { encode } = tokenizerOf(model)
-  const used = new Set<number>()
+  const { encode, padId, unknownId = padId } = tokenizerOf(model)
+  const used = new Set([padId, unknownId])
   for (const text of texts) for (const id of encode(text)) used.add(id)
   const { json, kept, pieces } = trimTokenizer(textOf(model, 'tokenizer.json') ?? '', {
     used,

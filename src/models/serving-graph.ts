@@ -10,7 +10,7 @@ import {
   poolTokens,
   unitLength,
 } from './encoder-graph.ts'
-import type { EncoderModules, LayerModules } from './encoder-modules.ts'
+import type { EncoderModules, Layer, LayerModules } from './encoder-modules.ts'
 
 /** Modules whose layers also take hidden states `[batch, length, hidden]`. */
 export interface ServingModules extends EncoderModules {
@@ -21,13 +21,17 @@ export interface ServingModules extends EncoderModules {
   ) => Value
 }
 
+/** Name of the logits `[batch, labels]` of a graph with a classifier. */
+export const SERVING_LOGITS = 'logits'
+
 /**
  * `inputIds` and `attentionMask` int64 `[batch, length]` in, `embedding` float32 `[batch, hidden]` of unit length out, as
- * `encoderGraph` has it, without the hidden states between layers.
+ * `encoderGraph` has it, without the hidden states between layers; with a classifier over the embedding, `logits` too.
  */
 export function servingGraph(
   config: EncoderConfig,
   modules: ServingModules,
+  classifier?: Layer,
 ): Uint8Array<ArrayBuffer> {
   const ids = input(ENCODER_IDS, 'int64', ['batch', 'length'])
   const mask = input(ENCODER_MASK, 'int64', ['batch', 'length'])
@@ -38,7 +42,13 @@ export function servingGraph(
     return afterAttention(x, modules.attend(parts, mask), { layer, config })
   }, first)
   const embedding = unitLength(poolTokens(hidden, mask, { config, pooler: modules.pooler }))
-  return emit('encoder', { inputs: [ids, mask], outputs: { [ENCODER_OUTPUT]: embedding } })
+  return emit('encoder', {
+    inputs: [ids, mask],
+    outputs: {
+      [ENCODER_OUTPUT]: embedding,
+      ...(classifier && { [SERVING_LOGITS]: classifier(embedding) }),
+    },
+  })
 }
 
 function afterAttention(

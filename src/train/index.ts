@@ -1,6 +1,18 @@
 /** Layer 5: fitting and calibration. */
+export { compressClassifier } from './compress.ts'
+export type {
+  CompressedClassifier,
+  CompressibleModel,
+  CompressOptions,
+  CompressReport,
+  CompressResult,
+  CompressRow,
+  CompressVariant,
+  LabelledRows,
+} from './compress-types.ts'
+export { defaultVariants } from './compress-variants.ts'
 export type { ClassifierData } from './cross-fit.ts'
-export { exportModel, modelGraph } from './export-model.ts'
+export { exportModel, modelGraph, type TrainedParts } from './export-model.ts'
 export {
   type ClassifierCandidate,
   type FitClassifierOptions,
@@ -38,4 +50,10 @@ export {
   type TrainProgress,
   trainModel,
 } from './train-model.ts'
+export {
+  readTorchTraining,
+  type TorchOrder,
+  type TorchTrained,
+  writeTorchTraining,
+} from './train-torch.ts'
 export type { LabelMetrics, TrainingMetrics } from './training-metrics.ts'

@@ -36,7 +36,7 @@ export {
   type LogFormat,
   parseLogLine,
 } from './logs/formats.ts'
-export { LABELLED_MODEL } from './logs/labelled.ts'
+export { LABELLED_MODEL, labelledRow } from './logs/labelled.ts'
 export { CHAT_PATH } from './paths.ts'
 export {
   createSseParser,

@@ -4,8 +4,9 @@ Job: {modelFolder, method: head|lora|full, rank, alpha, targetModules, layers: [
 learningRates: one per step, headLearningRates: one per step, weightDecay, noDecay: [part of a parameter's name], betas, eps,
 maxGradientNorm: number|null, initial: safetensors, batches, evaluation: [{ids, mask, labels}]}. A batch per step.
 
-Result: {losses, gradientNorms, stepSeconds, examplesPerSecond, warmUpSteps, evaluation: {count, accuracy, seconds}|null};
-trained.safetensors beside it.
+Result: {losses, gradientNorms, stepSeconds, stepCpuSeconds, examplesPerSecond, warmUpSteps, evaluation: {count, accuracy,
+seconds}|null}. With one thread, CPU seconds tell the cost of a step also on a busy machine; with more, threads that wait for
+each other count as busy. trained.safetensors beside it.
 """
 
 import time
@@ -24,11 +25,12 @@ def run_steps(job, out):
     model = make_classifier(job)
     optimizer = make_optimizer(model, job)
     batches = [to_tensors(batch) for batch in job["batches"]]
-    losses, norms, seconds = [], [], []
+    losses, norms, seconds, cpu_seconds = [], [], [], []
     for step, batch in enumerate(batches):
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), time.process_time()
         loss, norm = train_step(model, optimizer, batch, job, step)
         seconds.append(time.perf_counter() - start)
+        cpu_seconds.append(time.process_time() - cpu_start)
         losses.append(loss)
         norms.append(norm)
     save_file(trainable_tensors(model, job["method"]), out / "trained.safetensors")
@@ -38,6 +40,7 @@ def run_steps(job, out):
         "losses": losses,
         "gradientNorms": norms,
         "stepSeconds": seconds,
+        "stepCpuSeconds": cpu_seconds,
         "warmUpSteps": measured.start,
         "examplesPerSecond": examples / sum(seconds[step] for step in measured),
         "evaluation": evaluate(model, [to_tensors(batch) for batch in job.get("evaluation") or []]),
@@ -74,7 +77,7 @@ def make_optimizer(model, job, **how):
         lr=job["learningRates"][0],
         betas=tuple(job["betas"]),
         eps=job["eps"],
-        # One pass over each tensor instead of eight: the fastest of the three implementations here.
+        # All of MiniLM-L6, one thread: 35 ms a step, against 217 with `foreach` and 232 without either.
         **(how or {"fused": True}),
     )
 

@@ -53,6 +53,11 @@ export const commandTable: readonly CommandEntry[] = [
     load: async () => (await import('./train.ts')).trainCommand,
   },
   {
+    name: 'compress',
+    summary: 'Make a classifier smaller: measure and certify variants, keep the fastest good one.',
+    load: async () => (await import('./compress.ts')).compressCommand,
+  },
+  {
     name: 'import',
     summary: 'Import recorded traffic; importing a file again changes nothing.',
     load: async () => (await import('./import.ts')).importCommand,

@@ -1,0 +1,118 @@
+/** `understudy compress`: posts a compressing job and shows the table of variants. */
+import { existsSync } from 'node:fs'
+import { resolve } from 'node:path'
+import type { CompressOutcome } from '../../learn/index.ts'
+import { flagOption, numberOption, textOption, usageError } from '../args.ts'
+import { connect, runJob } from '../client.ts'
+import type { Command, CommandInput } from '../command.ts'
+import { renderCompressReport } from '../compress-table.ts'
+import { configOption, dataFolder, dataOption, jsonOption } from '../options.ts'
+
+export const compressCommand: Command = {
+  name: 'compress',
+  summary: 'Make a classifier smaller: measure and certify variants, keep the fastest good one.',
+  positionals: {
+    placeholder: 'FILE',
+    help: 'Rows of text and label, as CSV or JSON Lines.',
+    min: 1,
+    max: 1,
+  },
+  options: [
+    dataOption,
+    configOption,
+    {
+      name: 'model',
+      type: 'string',
+      placeholder: 'NAME',
+      help: 'Model folder, or name in the catalog (default: the encoder that learn uses).',
+    },
+    {
+      name: 'out',
+      type: 'string',
+      placeholder: 'DIR',
+      help: 'Write the chosen variant to this new folder.',
+    },
+    {
+      name: 'target-risk',
+      type: 'string',
+      placeholder: 'SHARE',
+      help: 'Share of the answers that may be wrong (default: the setting, 0.05).',
+    },
+    {
+      name: 'confidence-level',
+      type: 'string',
+      placeholder: 'SHARE',
+      help: 'How sure the promise has to be (default: the setting, 0.9).',
+    },
+    {
+      name: 'certify',
+      type: 'string',
+      placeholder: 'WHICH',
+      default: 'every',
+      help: 'every variant, sharing the error level, or chosen, which gets all of it.',
+    },
+    {
+      name: 'max-loss',
+      type: 'string',
+      placeholder: 'SHARE',
+      default: '0.005',
+      help: 'Accuracy that the chosen variant may lose.',
+    },
+    {
+      name: 'seed',
+      type: 'string',
+      placeholder: 'N',
+      default: '0',
+      help: 'Salts the split.',
+    },
+    jsonOption,
+  ],
+  examples: [
+    'understudy compress labelled.csv',
+    'understudy compress labelled.csv --certify chosen --out small-intents',
+  ],
+  async run(input, terminal) {
+    const params = compressParams(input)
+    const client = await connect({
+      dataDir: dataFolder(input, terminal),
+      env: terminal.env,
+      configFile: textOption(input, 'config'),
+    })
+    try {
+      const outcome = (await runJob(client, 'compress', params, terminal)) as CompressOutcome
+      terminal.out(
+        flagOption(input, 'json')
+          ? `${JSON.stringify(outcome, null, 2)}\n`
+          : renderCompressReport(outcome.report),
+      )
+      if (outcome.brokenCount > 0) {
+        terminal.err(`${outcome.brokenCount} records without a text and a label were left out\n`)
+      }
+      if (outcome.folder !== null) terminal.err(`${outcome.report.chosen}: ${outcome.folder}\n`)
+    } finally {
+      await client.close()
+    }
+    return 0
+  },
+}
+
+function compressParams(input: CommandInput) {
+  const certified = textOption(input, 'certify') ?? 'every'
+  if (certified !== 'every' && certified !== 'chosen') {
+    throw usageError(`--certify is "${certified}".`, 'use every or chosen.')
+  }
+  const [model, out] = [textOption(input, 'model'), textOption(input, 'out')]
+  const targetRisk = numberOption(input, 'target-risk', { min: 0.001, max: 0.999 })
+  const confidenceLevel = numberOption(input, 'confidence-level', { min: 0.001, max: 0.999 })
+  return {
+    file: resolve(input.positionals[0] as string),
+    // A folder where there is one; otherwise a name, which the catalog knows or refuses.
+    model: model === undefined ? null : existsSync(model) ? resolve(model) : model,
+    out: out === undefined ? null : resolve(out),
+    ...(targetRisk === undefined ? {} : { targetRisk }),
+    ...(confidenceLevel === undefined ? {} : { confidenceLevel }),
+    certified,
+    maxAccuracyLoss: numberOption(input, 'max-loss', { min: 0, max: 1 }) ?? 0.005,
+    seed: numberOption(input, 'seed') ?? 0,
+  }
+}
