@@ -9,10 +9,17 @@ import {
 import type { InferenceRuntime } from '../runtimes/index.ts'
 import { type Clock, createRng } from '../util/index.ts'
 import { applyHead } from './apply-head.ts'
+import { fitFewShot } from './contrastive.ts'
 import { embedRows } from './embed-rows.ts'
 import { type EncodedRows, trainingRows } from './encode-rows.ts'
 import { unscaledHead } from './export-model.ts'
-import { type CheckpointOptions, type FineTuned, fineTune, type StepProgress } from './fine-tune.ts'
+import {
+  type CheckpointOptions,
+  type FineTuned,
+  type FineTuneOptions,
+  fineTune,
+  type StepProgress,
+} from './fine-tune.ts'
 import { type HeadFitter, openHeadFitter } from './fit-head.ts'
 import { type InnerSplit, likeliest } from './inner-split.ts'
 import type { Pace } from './pace.ts'
@@ -190,7 +197,7 @@ export async function fitRecipe(
   const scale = isScaled ? recipe.scale : 1
   const holdsBack =
     rowsUsed === 'training' && recipe.stopAfterEpoch === null && split.selection.length > 0
-  const fitted = await fineTune({
+  const job: FineTuneOptions = {
     config,
     weights,
     rows: trainingRows(encoded, recipe, subset),
@@ -211,7 +218,11 @@ export async function fitRecipe(
         patience: Math.max(PATIENCE, Math.ceil(recipe.epochCount / 4)),
       },
     }),
-  })
+  }
+  const fitted =
+    recipe.method === 'contrastive'
+      ? await fitFewShot({ ...job, runtime, signal: context.signal })
+      : await fineTune(job)
   const { heldBackLogits: logits } = fitted
   return {
     parts: {
