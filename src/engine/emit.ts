@@ -21,12 +21,14 @@ export function emit(
   }: { readonly inputs: readonly Input[]; readonly outputs: Readonly<Record<string, Value>> },
 ): Uint8Array<ArrayBuffer> {
   const sorted = sortNodes(Object.values(outputs))
-  const names = nameValues(inputs, sorted)
+  const names = nameValues(inputs, sorted, outputs)
   const nameOf = (value: Value | undefined) => (value === undefined ? '' : names(value))
   const used = usedResults(sorted.nodes, Object.values(outputs))
   const nodes = sorted.nodes.map((node, i) => onnxNode(node, i, { nameOf, names, used }))
-  // An output's public name is given by an Identity, which ONNX Runtime removes.
-  const renames = Object.entries(outputs).map(([output, value]) => rename(names(value), output))
+  // Inputs and constants cannot take an output's name, nor can one value take two: those are copied.
+  const renames = Object.entries(outputs).flatMap(([output, value]) =>
+    names(value) === output ? [] : [rename(names(value), output)],
+  )
   return writeOnnx({
     name,
     opsets: { '': OPSET, ...contribOpsets(sorted.nodes) },
@@ -66,13 +68,21 @@ export function sortNodes(outputs: readonly Value[]): Sorted {
   return { nodes: [...nodes], constants: [...constants], inputs: [...inputs] }
 }
 
-/** Names by identity: inputs keep theirs, constants and results are numbered where needed. */
-function nameValues(inputs: readonly Input[], sorted: Sorted): (value: Value) => string {
+/**
+ * Names by identity: inputs keep theirs, constants and results are numbered where needed, and a result that is an output takes
+ * its public name, since a copy under that name would be one more pass over memory.
+ */
+function nameValues(
+  inputs: readonly Input[],
+  sorted: Sorted,
+  outputs: Readonly<Record<string, Value>>,
+): (value: Value) => string {
   for (const needed of sorted.inputs) {
     assert(inputs.includes(needed), `the graph needs the input ${needed.name}, which is not listed`)
   }
   const taken = new Set(inputs.map(one => one.name))
   assert(taken.size === inputs.length, 'two inputs of the graph have one name')
+  for (const output of Object.keys(outputs)) taken.add(output)
   const constantNames = new Map<Constant, string>()
   for (const value of sorted.constants) {
     let name = value.name
@@ -81,10 +91,18 @@ function nameValues(inputs: readonly Input[], sorted: Sorted): (value: Value) =>
     constantNames.set(value, name)
   }
   const nodeNames = new Map(sorted.nodes.map((node, i) => [node, `${node.op}_${i}`]))
+  const resultName = (node: Node, output: number) => `${nodeNames.get(node)}:${output}`
+  const publicNames = new Map<string, string>()
+  for (const [name, value] of Object.entries(outputs)) {
+    if (value.kind !== 'result') continue
+    const own = resultName(value.node, value.output)
+    if (!publicNames.has(own)) publicNames.set(own, name)
+  }
   return value => {
     if (value.kind === 'input') return value.name
     if (value.kind === 'constant') return constantNames.get(value) as string
-    return `${nodeNames.get(value.node)}:${value.output}`
+    const own = resultName(value.node, value.output)
+    return publicNames.get(own) ?? own
   }
 }
 
