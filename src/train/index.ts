@@ -36,6 +36,7 @@ export {
   writeRunRecord,
 } from './run-record.ts'
 export type { SearchMethod } from './search-plan.ts'
+export { type TeachOptions, teachRows } from './teach-rows.ts'
 export {
   type TorchBaseModel,
   type TorchJobOptions,
