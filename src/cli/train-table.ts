@@ -1,6 +1,6 @@
 /** A training report for people: what was tried, how the loss went, how well each label is learned. Draws text only. */
 import type { TrainReport } from '../learn/index.ts'
-import type { Terminal } from './command.ts'
+
 import { renderTable } from './table.ts'
 
 const SCORE_NAMES: Readonly<Record<string, string>> = {
@@ -12,27 +12,24 @@ const SCORE_NAMES: Readonly<Record<string, string>> = {
   precision: 'precision',
   recall: 'recall',
 }
+type RunRecord = NonNullable<TrainReport['record']>
+
 /** Labels that do worst, shown one by one. */
 const SHOWN_LABELS = 8
 const PLOT_HEIGHT = 6
 
-export function renderTrainReport(
-  report: TrainReport,
-  _terminal: Pick<Terminal, 'columns'>,
-): string {
-  return [
-    summary(report),
-    triedTable(report),
-    lossPlot(report),
-    labelTable(report),
-    ...report.notices.map(notice => `Note: ${notice}\n`),
-    written(report),
-  ]
+export function renderTrainReport(report: TrainReport): string {
+  const { record, notices } = report
+  const results =
+    record === null
+      ? []
+      : [summary(record), triedTable(record), lossPlot(record), labelTable(record)]
+  return [...results, ...notices.map(notice => `Note: ${notice}\n`), written(report)]
     .filter(part => part !== '')
     .join('\n')
 }
 
-function summary({ record }: TrainReport): string {
+function summary(record: RunRecord): string {
   const { metrics, rowCounts, rowsUsed, seconds } = record
   if (metrics === null) return `Trained on ${rowCounts.training} rows in ${seconds} s.\n`
   const scores = Object.entries(metrics.scores).map(
@@ -45,7 +42,7 @@ function summary({ record }: TrainReport): string {
   return `${scores.join(', ')}\n${of}; ${seconds} s in total\n`
 }
 
-function triedTable({ record }: TrainReport): string {
+function triedTable(record: RunRecord): string {
   if (record.tried.length === 0) return ''
   const [score] = Object.keys(record.metrics?.scores ?? {})
   const best = Math.min(...record.tried.map(one => one.metrics?.logLoss ?? Infinity))
@@ -70,7 +67,7 @@ function triedTable({ record }: TrainReport): string {
 }
 
 /** Loss by epoch as columns of dots: training and the rows held back. */
-function lossPlot({ record }: TrainReport): string {
+function lossPlot(record: RunRecord): string {
   const { epochLosses, heldBackLosses } = record
   if (epochLosses.length < 2) return ''
   const all = [...epochLosses, ...heldBackLosses].filter(Number.isFinite)
@@ -92,7 +89,7 @@ function lossPlot({ record }: TrainReport): string {
   return `loss by epoch (${legend})\n${lines.join('\n')}\n`
 }
 
-function labelTable({ record }: TrainReport): string {
+function labelTable(record: RunRecord): string {
   const labels = (record.metrics?.labels ?? []).filter(({ support }) => support > 0)
   if (labels.length === 0) return ''
   const worst = [...labels]
@@ -118,8 +115,12 @@ function labelTable({ record }: TrainReport): string {
   )
 }
 
-function written({ output, files, id }: TrainReport): string {
-  return `${output} holds ${files.join(', ')}\nrepeat this run: --recipe ${id}\n`
+function written({ kind, output, files, id }: TrainReport): string {
+  if (kind === 'job') {
+    return `${output} holds ${files.join(', ')}: job ${id}. Its README.md says how to run it.\nthen read it back: understudy train ${output} --on torch --output FOLDER\n`
+  }
+  const again = kind === 'model' ? `repeat this run: --recipe ${id}\n` : ''
+  return `${output} holds ${files.join(', ')}\n${again}`
 }
 
 function percent(share: number): string {

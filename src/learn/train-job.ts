@@ -1,7 +1,7 @@
 /** One training job: rows from a file, a base model, a folder with the trained model out. Knows no HTTP and no terminal. */
 import { constants } from 'node:fs'
 import { access, readFile, stat, statfs } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { UnderstudyError } from '../errors.ts'
 import {
   CATALOG,
@@ -9,6 +9,7 @@ import {
   ensureModel,
   type ModelFolder,
   readEncoderFiles,
+  readModelFolder,
   requireFreeFolder,
   TOKENIZER_FILES,
   type TokenizerFile,
@@ -23,13 +24,18 @@ import {
   type Recipe,
   type RunRecord,
   readRunRecord,
+  readTorchTraining,
   renderModelCard,
   type SearchMethod,
+  type TrainedParts,
   type TrainModelOptions,
   type TrainTask,
+  teachRows,
   trainModel,
   writeRunRecord,
+  writeTorchTraining,
 } from '../train/index.ts'
+import { systemClock } from '../util/index.ts'
 import type { JobEvent } from './job-messages.ts'
 import { type ColumnNames, readTrainData } from './train-data.ts'
 
@@ -49,6 +55,10 @@ export interface TrainParams {
   readonly budgetMs: number
   readonly memoryBytes: number
   readonly seed: number
+  /** Absolute path of a model folder whose probabilities are learned instead of the labels. */
+  readonly teacher: string | null
+  /** `torch`: writes a job folder for PyTorch, or reads one back where `file` is such a folder. */
+  readonly on: 'here' | 'torch'
   /** Fields of the recipe that the search leaves as they are. */
   readonly fixed: Partial<Recipe>
 }
@@ -61,12 +71,15 @@ export interface TrainContext {
 }
 
 export interface TrainReport {
-  /** Of the run, for `--recipe`. */
+  /** `job`: a folder for PyTorch was written, and nothing trained yet; `job-result`: a model that was trained so. */
+  readonly kind: 'model' | 'job' | 'job-result'
+  /** Of the run, for `--recipe`; of the job where one was written. */
   readonly id: string
   readonly output: string
   /** Paths below the output folder, for people. */
   readonly files: readonly string[]
-  readonly record: RunRecord
+  /** Null for a job. */
+  readonly record: RunRecord | null
   readonly notices: readonly string[]
 }
 
@@ -78,43 +91,117 @@ const DISK_FACTOR = 4
  * @throws what reading rows, opening models and training throw; usage-invalid when the output folder is taken
  */
 export async function trainJob(params: TrainParams, context: TrainContext): Promise<TrainReport> {
-  const { task, output, signal } = { ...params, ...context }
-  const record = params.recipe === null ? null : await readRunRecord(context.dataDir, params.recipe)
-  const taskOfRun = record?.task ?? task
+  const { output, on, file } = params
   await requireFreeFolder(output)
-  const { rows, notices } = await readTrainData(params.file, taskOfRun, params.columns, signal)
+  if (on === 'torch' && (await isFolder(file))) return readBack(params, context)
+  const record = params.recipe === null ? null : await readRunRecord(context.dataDir, params.recipe)
+  const task = record?.task ?? params.task
+  const { rows: read, notices } = await readTrainData(file, task, params.columns, context.signal)
+  const rows = params.teacher === null ? read : await taught(read, task, params.teacher, context)
   const base = await openBase(params.base, context)
   await requireDisk(output, DISK_FACTOR * base.files.weights.byteLength)
-  const trained = await train(params, { rows, base, record, task: taskOfRun, context })
-  const written = {
-    ...trained.record,
-    base: params.base.startsWith('/') ? 'a folder' : params.base,
+  if (on === 'torch') {
+    const order = { ...params, task, rows, base, recipe: record?.recipe ?? null }
+    const job = await writeTorchTraining(order)
+    const files = ['train.py', 'recipe.json', 'data.jsonl', 'README.md']
+    return {
+      kind: 'job',
+      id: job.id,
+      output,
+      files,
+      record: null,
+      notices: [...notices, ...job.notices],
+    }
   }
-  const folder = exportModel(trained.parts, {
-    tokenizer: base.tokenizer,
-    baseModel: written.base,
-    card: renderModelCard(cardOf(written)),
-  })
-  context.onEvent({ stage: 'writing', done: 0, total: 0 })
-  await writeModelFolder(output, { ...folder, run: `${JSON.stringify(written, null, 2)}\n` })
-  await writeRunRecord(context.dataDir, written)
-  return {
-    id: written.id,
+  const trained = await train(params, { rows, base, record, task, context })
+  // The path of a folder on this machine is nobody else's business.
+  const name = params.base.startsWith('/') ? basename(params.base) : params.base
+  const report = await writeModel(
+    trained.parts,
+    { ...trained.record, base: name },
+    { output, tokenizer: base.tokenizer, onEvent: context.onEvent },
+  )
+  await writeRunRecord(context.dataDir, { ...trained.record, base: name })
+  return { ...report, notices: [...notices, ...trained.notices] }
+}
+
+async function taught(
+  rows: readonly LabelledRow[],
+  task: TrainTask,
+  folder: string,
+  { threads, signal, onEvent }: TrainContext,
+): Promise<readonly LabelledRow[]> {
+  const teacher = await readModelFolder(folder)
+  const runtime = await openInProcessRuntime({ threads })
+  try {
+    return await teachRows(rows, {
+      task,
+      teacher,
+      runtime,
+      signal,
+      onProgress: done => onEvent({ stage: 'teacher', done, total: rows.length }),
+    })
+  } finally {
+    await runtime.close()
+  }
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => null))?.isDirectory() ?? false
+}
+
+/** The result of a job that ran elsewhere, as a model folder like any other. */
+async function readBack(
+  { file, output }: TrainParams,
+  { threads, signal, onEvent }: TrainContext,
+): Promise<TrainReport> {
+  const runtime = await openInProcessRuntime({ threads })
+  try {
+    const { parts, record, notices } = await readTorchTraining(file, { runtime, threads, signal })
+    const tokenizer = await readTokenizer(join(file, 'model'))
+    const whole = { ...record, time: new Date(systemClock.now()).toISOString() }
+    const report = await writeModel(parts, whole, { output, tokenizer, onEvent })
+    return { ...report, kind: 'job-result', notices }
+  } finally {
+    await runtime.close()
+  }
+}
+
+async function writeModel(
+  parts: TrainedParts,
+  record: RunRecord,
+  {
     output,
-    files: [
-      'model.safetensors',
-      'model.onnx',
-      ...(folder.adapter ? ['adapter/'] : []),
-      'README.md',
-      'recipe.json',
-    ],
-    record: written,
-    notices: [...notices, ...trained.notices],
+    tokenizer,
+    onEvent,
+  }: Pick<TrainContext, 'onEvent'> & Pick<OpenBase, 'tokenizer'> & { output: string },
+): Promise<TrainReport> {
+  onEvent({ stage: 'writing', done: 0, total: 0 })
+  const card = renderModelCard(cardOf(record))
+  const folder = exportModel(parts, { tokenizer, baseModel: record.base, card })
+  await writeModelFolder(output, { ...folder, run: `${JSON.stringify(record, null, 2)}\n` })
+  const files = [
+    'model.safetensors',
+    'model.onnx',
+    ...(folder.adapter ? ['adapter/'] : []),
+    'README.md',
+    'recipe.json',
+  ]
+  return { kind: 'model', id: record.id, output, files, record, notices: [] }
+}
+
+async function readTokenizer(folder: string): Promise<ModelFolder['tokenizer']> {
+  const tokenizer = new Map<TokenizerFile, Uint8Array>()
+  for (const name of TOKENIZER_FILES) {
+    const bytes = await readFile(join(folder, name)).catch(() => null)
+    if (bytes !== null) tokenizer.set(name, bytes)
   }
+  return tokenizer
 }
 
 interface OpenBase {
   readonly name: string
+  readonly folder: string
   readonly files: EncoderFiles
   readonly tokenizer: ModelFolder['tokenizer']
 }
@@ -152,7 +239,7 @@ async function train(
       stateDir: join(context.dataDir, 'training'),
       signal: context.signal,
       onProgress: context.onEvent,
-      versions: { 'onnxruntime-node': ONNXRUNTIME_VERSION, node: process.versions.node },
+      versions: { onnxruntime: ONNXRUNTIME_VERSION, node: process.versions.node },
     })
   } finally {
     await runtime.close()
@@ -184,12 +271,8 @@ async function openBase(base: string, { signal, onEvent }: TrainContext): Promis
       ).dir
     : base
   const files = await readEncoderFiles(folder)
-  const tokenizer = new Map<TokenizerFile, Uint8Array>()
-  for (const name of TOKENIZER_FILES) {
-    const bytes = await readFile(join(folder, name)).catch(() => null)
-    if (bytes !== null) tokenizer.set(name, bytes)
-  }
-  return { name: isNamed ? base : folder, files, tokenizer }
+  const tokenizer = await readTokenizer(folder)
+  return { name: isNamed ? base : basename(folder), folder, files, tokenizer }
 }
 
 /** Before an hour of training, not after it. @throws file-unreadable */

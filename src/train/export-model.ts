@@ -30,6 +30,8 @@ export interface TrainedParts {
   /** Trained tensors by name, of which adapters are written apart. */
   readonly tensors: ReadonlyMap<string, Float32Array>
   readonly recipe: Recipe
+  /** Where it was trained elsewhere; else made of the tensors. */
+  readonly adapter?: PeftAdapter | null
 }
 
 export interface ExportOptions {
@@ -44,12 +46,14 @@ export function exportModel(
 ): ModelFolder {
   const { task, config, weights, head, outputs, recipe, tensors } = parts
   const classifier = { weight: head.weights, bias: head.bias }
-  const adapter = adapterOf(tensors, {
-    recipe,
-    baseModel,
-    // Behind a pooler, PEFT knows the classifier as part of the model.
-    ...(config.pooling === 'pooler' && task !== 'spans' && { classifier }),
-  })
+  const adapter =
+    parts.adapter ??
+    adapterOf(tensors, {
+      recipe,
+      baseModel,
+      // Behind a pooler, PEFT knows the classifier as part of the model.
+      ...(config.pooling === 'pooler' && task !== 'spans' && { classifier }),
+    })
   return {
     config,
     // The second text of a pair was trained with tokens of type 0, so other types must add nothing.
@@ -77,7 +81,7 @@ function adapterOf(
   tensors: ReadonlyMap<string, Float32Array>,
   { recipe, ...settings }: { recipe: Recipe } & Pick<CollectOptions, 'baseModel' | 'classifier'>,
 ): PeftAdapter | undefined {
-  if (recipe.method !== 'lora') return undefined
+  if (recipe.method !== 'lora' || tensors.size === 0) return undefined
   const { rank, alpha } = recipe
   const factors = new Map([...tensors].filter(([name]) => /\.lora_[AB]\.weight$/.test(name)))
   return collectAdapter(factors, { rank, alpha, ...settings })

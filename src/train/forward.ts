@@ -33,35 +33,60 @@ export async function openForward(
   const inputs = [...graph.features, ...graph.parameters]
   await runtime.load(session, emit('forward', { inputs, outputs: { logits: graph.logits } }))
   return {
-    async logits(rows, { valuesOf, prefix, pace }) {
-      const parameters = parameterFeeds(graph, valuesOf)
-      const starts = unitStarts(rows)
-      const all = new Float32Array((starts.at(-1) as number) * classCount)
-      const subset = rows.subset ?? [...rows.sequences.keys()]
-      const lengths = subset.map(row => (rows.sequences[row] as readonly number[]).length)
-      const plan = planEpoch(
-        { lengths, batchTokens: BATCH_TOKENS, maxRows: MAX_ROWS },
-        createRng('forward'),
-      )
-      for (const places of plan) {
-        const batch = places.map(i => subset[i] as number)
-        await pace.breathe()
-        const { feeds, length } = featureFeeds(batch, rows, prefix)
-        const width = rows.kind === 'tokens' ? length : 1
-        const out = new Float32Array(batch.length * width * classCount)
-        const dims = [batch.length, ...(rows.kind === 'tokens' ? [length] : []), classCount]
-        const logits: TensorData = { type: 'float32', dims, data: out }
-        await runtime.runInto(session, { ...feeds, ...parameters }, { logits })
-        batch.forEach((row, i) => {
-          const [from, to] = [starts[row] as number, starts[row + 1] as number]
-          const at = i * width * classCount
-          all.set(out.subarray(at, at + (to - from) * classCount), from * classCount)
-        })
-      }
-      return all
-    },
+    logits: (rows, { valuesOf, ...options }) =>
+      runLogits(session, rows, {
+        ...options,
+        classCount,
+        runtime,
+        parameters: parameterFeeds(graph, valuesOf),
+      }),
     close: () => runtime.unload(session),
   }
+}
+
+export interface RunLogitsOptions {
+  readonly classCount: number
+  readonly runtime: TrainingRuntime
+  readonly prefix: PrefixCache | null
+  readonly pace: Pace
+  /** Fed with every batch. */
+  readonly parameters?: Feeds
+  readonly onProgress?: (doneCount: number) => void
+}
+
+/** `logits` of a graph that is loaded, for rows: [units, classCount], 0 outside the subset. @throws cancelled, runtime-failed */
+export async function runLogits(
+  session: string,
+  rows: Pick<TrainingRows, 'sequences' | 'kind' | 'subset'>,
+  { classCount, runtime, prefix, pace, parameters, onProgress }: RunLogitsOptions,
+): Promise<Float32Array> {
+  const starts = unitStarts(rows)
+  const all = new Float32Array((starts.at(-1) as number) * classCount)
+  const subset = rows.subset ?? [...rows.sequences.keys()]
+  const lengths = subset.map(row => (rows.sequences[row] as readonly number[]).length)
+  const plan = planEpoch(
+    { lengths, batchTokens: BATCH_TOKENS, maxRows: MAX_ROWS },
+    createRng('forward'),
+  )
+  let doneCount = 0
+  for (const places of plan) {
+    await pace.breathe()
+    const batch = places.map(i => subset[i] as number)
+    const { feeds, length } = featureFeeds(batch, rows, prefix)
+    const width = rows.kind === 'tokens' ? length : 1
+    const out = new Float32Array(batch.length * width * classCount)
+    const dims = [batch.length, ...(rows.kind === 'tokens' ? [length] : []), classCount]
+    const logits: TensorData = { type: 'float32', dims, data: out }
+    await runtime.runInto(session, { ...feeds, ...parameters }, { logits })
+    batch.forEach((row, i) => {
+      const [from, to] = [starts[row] as number, starts[row + 1] as number]
+      const at = i * width * classCount
+      all.set(out.subarray(at, at + (to - from) * classCount), from * classCount)
+    })
+    doneCount += batch.length
+    onProgress?.(doneCount)
+  }
+  return all
 }
 
 function parameterFeeds(

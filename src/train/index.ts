@@ -12,7 +12,7 @@ export type {
 } from './compress-types.ts'
 export { defaultVariants } from './compress-variants.ts'
 export type { ClassifierData } from './cross-fit.ts'
-export { exportModel, modelGraph } from './export-model.ts'
+export { exportModel, modelGraph, type TrainedParts } from './export-model.ts'
 export {
   type ClassifierCandidate,
   type FitClassifierOptions,
@@ -36,6 +36,7 @@ export {
   writeRunRecord,
 } from './run-record.ts'
 export type { SearchMethod } from './search-plan.ts'
+export { type TeachOptions, teachRows } from './teach-rows.ts'
 export {
   type TorchBaseModel,
   type TorchJobOptions,
@@ -50,4 +51,10 @@ export {
   type TrainProgress,
   trainModel,
 } from './train-model.ts'
+export {
+  readTorchTraining,
+  type TorchOrder,
+  type TorchTrained,
+  writeTorchTraining,
+} from './train-torch.ts'
 export type { LabelMetrics, TrainingMetrics } from './training-metrics.ts'

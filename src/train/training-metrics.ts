@@ -141,7 +141,9 @@ function wantedOf({ rows, task, words, labels }: EncodedRows, i: number): readon
       })
   }
   if (task !== 'labels') return [likeliest(row)]
-  if (row.probabilities === undefined) return [...new Set(row.labels ?? [])]
+  if (row.labels !== undefined || row.probabilities === undefined) {
+    return [...new Set(row.labels ?? [])]
+  }
   return Object.entries(row.probabilities).flatMap(([label, p]) => (p > 0.5 ? [label] : []))
 }
 

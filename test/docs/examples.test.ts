@@ -1,15 +1,17 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { commandTable } from '../../src/cli/commands/index.ts'
 import { main } from '../../src/cli/main.ts'
 import { recordingTerminal } from '../../src/cli/testing.ts'
+import { toyFiles } from '../../src/models/__fixtures__/toy-bert.ts'
 
 /** Examples that a test cannot run, with the reason; everything else must end with exit code 0. */
 const NOT_RUN: Readonly<Record<string, string>> = {
   'understudy runtime add llama': 'installs 30 MB from the network',
   'understudy models pull all-minilm-l6-v2': 'fetches 90 MB from the network',
+  'understudy train labelled.csv --output my-model': 'needs the encoder of 90 MB',
 }
 
 const commands = await Promise.all(commandTable.map(entry => entry.load()))
@@ -21,6 +23,11 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'understudy-examples-'))
   await writeFile(join(folder, 'traffic.jsonl'), traffic())
   await writeFile(join(folder, 'labelled.csv'), labelled())
+  const encoder = toyFiles()
+  await mkdir(join(folder, 'my-encoder'))
+  await writeFile(join(folder, 'my-encoder', 'model.safetensors'), encoder.weights)
+  await writeFile(join(folder, 'my-encoder', 'config.json'), encoder.config)
+  await writeFile(join(folder, 'my-encoder', 'tokenizer.json'), encoder.tokenizer)
   process.chdir(folder)
   const { err } = (await run('understudy import traffic.jsonl')).written
   expect(err).not.toContain('help:')

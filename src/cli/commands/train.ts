@@ -57,18 +57,26 @@ export const trainCommand: Command = {
     option('budget', 'TIME', 'Limit of the fitting time in total, e.g. 90s, 3m, 1h.', '3m'),
     option('memory', 'SIZE', 'What caches and batches may take, e.g. 500mb, 2gb.', '1gb'),
     option('recipe', 'ID', 'Repeat this run instead of searching.'),
+    option(
+      'on',
+      'WHERE',
+      'here, or torch: writes a job for PyTorch elsewhere; with the folder of a finished job as FILE, reads it back.',
+      'here',
+    ),
     option('seed', 'N', 'Decides the inner split and everything random.', '0'),
     option('text-column', 'NAME', 'Column of the text, where it is not found by itself.'),
     option('pair-column', 'NAME', 'Column of the second text.'),
     option('label-column', 'NAME', 'Column of the label or labels.'),
     option('label-smoothing', 'SHARE', 'Part of every target that goes to all labels evenly.'),
     option('class-weights', 'KIND', 'none, or balanced: rare labels count more.'),
-    option('temperature', 'T', 'Softens the probabilities of a teacher in the rows.'),
+    option('teacher', 'FOLDER', 'Model folder whose probabilities are learned instead of labels.'),
+    option('temperature', 'T', 'Softens the probabilities of a teacher.'),
     jsonOption,
   ],
   examples: [
     'understudy train labelled.csv --output my-model',
-    'understudy train labelled.csv --method head --output my-head --json',
+    'understudy train labelled.csv --base my-encoder --method lora --output my-lora --json',
+    'understudy train labelled.csv --base my-encoder --on torch --output my-job',
   ],
   async run(input, terminal) {
     const params = trainParams(input)
@@ -82,7 +90,7 @@ export const trainCommand: Command = {
       terminal.out(
         flagOption(input, 'json')
           ? `${JSON.stringify(report, null, 2)}\n`
-          : renderTrainReport(report, terminal),
+          : renderTrainReport(report),
       )
     } catch (error) {
       if (isUnderstudyError(error) && error.code === 'cancelled') {
@@ -110,6 +118,8 @@ function trainParams(input: CommandInput) {
     base: baseOf(text('base') ?? ''),
     output: resolve(text('output') ?? defaultOutput(file)),
     method: choice(input, 'method', METHODS) ?? 'auto',
+    teacher: folderOf(text('teacher')),
+    on: choice(input, 'on', ['here', 'torch']) ?? 'here',
     recipe: text('recipe') ?? null,
     budgetMs: budget(text('budget') ?? '3m'),
     memoryBytes: memory(text('memory') ?? '1gb'),
@@ -120,6 +130,10 @@ function trainParams(input: CommandInput) {
       ...named('temperature', numberOption(input, 'temperature', { min: 1, max: 100 })),
     },
   }
+}
+
+function folderOf(path: string | undefined): string | null {
+  return path === undefined ? null : resolve(path)
 }
 
 function named(name: string, value: string | number | undefined) {
