@@ -87,6 +87,24 @@ export interface Trainer {
   close(): Promise<void>
 }
 
+const MODELS = ['gradients', 'update', 'norm', 'accumulate'] as const
+
+type ModelName = (typeof MODELS)[number]
+
+/** Loads the models of a step; their bytes, which hold all frozen weights, are not kept. Returns the name of each session. */
+async function loadModels({
+  graph,
+  optimizer,
+  runtime,
+}: TrainerOptions): Promise<(model: ModelName) => string> {
+  const prefix = `train/${graph.name}/${openedCount++}`
+  const session = (model: ModelName) => `${prefix}/${model}`
+  const hints = { isTraining: true, isRecomputing: graph.keep !== undefined }
+  const models = compileTraining(graph, optimizer)
+  for (const model of MODELS) await runtime.load(session(model), models[model], hints)
+  return session
+}
+
 /** Parameters per call of the update model: small enough for the cache, large enough to hide the call. Measured, docs/log.md. */
 const UPDATE_CHUNK = 1 << 16
 
@@ -94,14 +112,8 @@ let openedCount = 0
 
 /** Compiles the graph, loads its models and starts from the initial values. */
 export async function openTrainer(options: TrainerOptions): Promise<Trainer> {
-  const { graph, optimizer, runtime } = options
-  const models = compileTraining(graph, optimizer)
-  const prefix = `train/${graph.name}/${openedCount++}`
-  const session = (model: keyof typeof models) => `${prefix}/${model}`
-  const hints = { isTraining: true, isRecomputing: graph.keep !== undefined }
-  for (const [model, bytes] of Object.entries(models)) {
-    await runtime.load(session(model as keyof typeof models), bytes, hints)
-  }
+  const { optimizer, runtime } = options
+  const session = await loadModels(options)
   const arena = layOut(options.parameters, optimizer)
   const tables = (options.rows ?? []).map(spec => openRows(spec, optimizer))
   let step = 0
@@ -268,9 +280,7 @@ export async function openTrainer(options: TrainerOptions): Promise<Trainer> {
       step = state.step
     },
     async close() {
-      for (const model of Object.keys(models)) {
-        await runtime.unload(session(model as keyof typeof models))
-      }
+      for (const model of MODELS) await runtime.unload(session(model))
     },
   }
 }
