@@ -13,13 +13,32 @@ const OPSET = 20
  * @param inputs all that will be fed, in any order; unused ones are kept
  * @throws bug when an output needs an input that is not listed; model-corrupt beyond 2 GiB
  */
-export function emit(
-  name: string,
-  {
-    inputs,
-    outputs,
-  }: { readonly inputs: readonly Input[]; readonly outputs: Readonly<Record<string, Value>> },
-): Uint8Array<ArrayBuffer> {
+export function emit(name: string, graph: EmittedGraph): Uint8Array<ArrayBuffer> {
+  return write(name, graph, Number.POSITIVE_INFINITY).model
+}
+
+/** Constants of at least this many bytes are handed over beside the file. */
+const APART_BYTES = 1024
+
+/**
+ * The same with large constants beside the file, by the names under which it refers to them: views of the values' own data, so
+ * that weights are not copied into a file only to be copied out of it again.
+ */
+export function emitApart(name: string, graph: EmittedGraph): GraphParts {
+  return write(name, graph, APART_BYTES)
+}
+
+export interface EmittedGraph {
+  readonly inputs: readonly Input[]
+  readonly outputs: Readonly<Record<string, Value>>
+}
+
+export interface GraphParts {
+  readonly model: Uint8Array<ArrayBuffer>
+  readonly tensors: ReadonlyMap<string, Uint8Array>
+}
+
+function write(name: string, { inputs, outputs }: EmittedGraph, apartBytes: number): GraphParts {
   const sorted = sortNodes(Object.values(outputs))
   const names = nameValues(inputs, sorted, outputs)
   const nameOf = (value: Value | undefined) => (value === undefined ? '' : names(value))
@@ -29,11 +48,15 @@ export function emit(
   const renames = Object.entries(outputs).flatMap(([output, value]) =>
     names(value) === output ? [] : [rename(names(value), output)],
   )
-  return writeOnnx({
+  const initializers = sorted.constants.map(value => ({
+    ...onnxTensor(value, names(value)),
+    isExternal: value.data.byteLength >= apartBytes,
+  }))
+  const model = writeOnnx({
     name,
     opsets: { '': OPSET, ...contribOpsets(sorted.nodes) },
     nodes: [...nodes, ...renames],
-    initializers: sorted.constants.map(value => onnxTensor(value, names(value))),
+    initializers,
     inputs: inputs.map(({ name: input, dtype, shape }) => ({ name: input, type: dtype, shape })),
     outputs: Object.entries(outputs).map(([output, { dtype, shape }]) => ({
       name: output,
@@ -41,6 +64,12 @@ export function emit(
       shape,
     })),
   })
+  const apart = initializers.filter(one => one.isExternal)
+  return { model, tensors: new Map(apart.map(one => [one.name, bytesOf(one.data)])) }
+}
+
+function bytesOf({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength)
 }
 
 export interface Sorted {

@@ -8,7 +8,7 @@ export {
   type TrainingGraph,
   type TrainingModels,
 } from './compile.ts'
-export { emit } from './emit.ts'
+export { type EmittedGraph, emit, emitApart, type GraphParts } from './emit.ts'
 export { type GradOptions, grad } from './grad.ts'
 export {
   type Constant,

@@ -21,7 +21,11 @@ export interface TrainingRuntime {
   load(
     session: string,
     model: Uint8Array,
-    hints?: { readonly isTraining?: boolean; readonly isRecomputing?: boolean },
+    hints?: {
+      readonly isTraining?: boolean
+      readonly isRecomputing?: boolean
+      readonly tensors?: ReadonlyMap<string, Uint8Array>
+    },
   ): Promise<void>
   unload(session: string): Promise<void>
   /** @throws runtime-failed */
@@ -91,7 +95,7 @@ const MODELS = ['gradients', 'update', 'norm', 'accumulate'] as const
 
 type ModelName = (typeof MODELS)[number]
 
-/** Loads the models of a step; their bytes, which hold all frozen weights, are not kept. Returns the name of each session. */
+/** Loads the models of a step; frozen weights are handed over without a copy. Returns the name of each session. */
 async function loadModels({
   graph,
   optimizer,
@@ -100,8 +104,12 @@ async function loadModels({
   const prefix = `train/${graph.name}/${openedCount++}`
   const session = (model: ModelName) => `${prefix}/${model}`
   const hints = { isTraining: true, isRecomputing: graph.keep !== undefined }
-  const models = compileTraining(graph, optimizer)
-  for (const model of MODELS) await runtime.load(session(model), models[model], hints)
+  const { gradients, ...others } = compileTraining(graph, optimizer)
+  const { model, tensors } = gradients
+  await runtime.load(session('gradients'), model, { ...hints, tensors })
+  for (const [name, bytes] of Object.entries(others)) {
+    await runtime.load(session(name as keyof typeof others), bytes, hints)
+  }
   return session
 }
 

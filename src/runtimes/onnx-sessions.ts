@@ -13,12 +13,14 @@ export interface SessionSettings {
   readonly spin: boolean
 }
 
-/** What a graph means to be left as it is. */
+/** What belongs to a graph beside its bytes, and what in it is to be left as it is. */
 export interface GraphHints {
   /** Factors are turned before their product on purpose. */
   readonly isTraining?: boolean
   /** What is computed twice saves memory: it is not to be computed once and kept. */
   readonly isRecomputing?: boolean
+  /** Constants that the graph refers to by these names; read while it is opened. */
+  readonly tensors?: ReadonlyMap<string, Uint8Array>
 }
 
 export interface OnnxSessions {
@@ -110,7 +112,7 @@ async function importOnnxRuntime(): Promise<typeof Ort> {
 
 function sessionOptions(
   { threads, spin }: SessionSettings,
-  { isTraining, isRecomputing }: GraphHints,
+  { isTraining, isRecomputing, tensors = new Map() }: GraphHints,
 ): Ort.InferenceSession.SessionOptions {
   const disabled = [
     ...(isTraining ? ['GemmTransposeFusion', 'MatmulTransposeFusion'] : []),
@@ -122,6 +124,9 @@ function sessionOptions(
     interOpNumThreads: 1,
     graphOptimizationLevel: 'all',
     logSeverityLevel: 3,
+    ...(tensors.size > 0 && {
+      externalData: [...tensors].map(([path, data]) => ({ path, data })),
+    }),
     extra: {
       session: { intra_op: { allow_spinning: spin ? '1' : '0' } },
       ...(disabled.length > 0 && {
