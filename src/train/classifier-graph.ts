@@ -6,17 +6,12 @@ import {
   type Input,
   input,
   int64,
-  LogSoftmax,
   Mul,
-  Neg,
   type ParameterSpec,
-  ReduceMean,
-  ReduceSum,
   Reshape,
   Shape,
   scalar,
   type TrainingGraph,
-  Unsqueeze,
   type Value,
 } from '../engine/index.ts'
 import {
@@ -29,6 +24,12 @@ import {
   runLayers,
   unitLength,
 } from '../models/index.ts'
+import {
+  binaryCrossEntropy,
+  type ContrastiveLossOptions,
+  contrastiveLoss,
+  crossEntropy,
+} from './losses.ts'
 import type { TrainableEncoder } from './trainable-encoder.ts'
 
 /** Names of what a batch is fed. */
@@ -39,6 +40,8 @@ export const BATCH = {
   hidden: 'hidden',
   targets: 'targets',
   weights: 'weights',
+  /** Which row is which: 1 where a row meets itself. Only where rows of a batch are compared. */
+  self: 'self',
 } as const
 
 export const HEAD_WEIGHT = 'classifier.weight'
@@ -61,6 +64,8 @@ export interface ClassifierGraphOptions {
   readonly head: { readonly weights: Float32Array; readonly bias: Float32Array }
   /** Feeds hidden states of the frozen layers instead of computing them in every step. */
   readonly isPrefixCached: boolean
+  /** Compares the rows of a batch as well: `share` of the loss is contrastive. Of whole texts with one class only. */
+  readonly contrast?: { readonly share: number; readonly temperature: number }
 }
 
 export interface ClassifierGraph extends TrainingGraph {
@@ -100,11 +105,16 @@ export function classifierGraph(options: ClassifierGraphOptions): ClassifierGrap
     { input: weight, initial: head.weights, isDecayed: true },
     { input: bias, initial: head.bias, isDecayed: false },
   ]
+  const headLoss = lossOf(logits, { targets, weights, options })
+  const self = input(BATCH.self, 'float32', ['batch', 'batch'])
+  const contrast = options.contrast && { ...options.contrast, targets, weights, self }
   return {
     name: 'classifier',
-    data: [start, mask, targets, weights],
+    data: [start, mask, targets, weights, ...(contrast ? [self] : [])],
     parameters: [...specs.map(one => one.input), ...encoder.rows.map(one => one.input)],
-    loss: lossOf(logits, { targets, weights, options }),
+    loss: contrast
+      ? withContrast(headLoss, embeddingOf(hidden, mask, options), contrast)
+      : headLoss,
     specs,
     features: [start, mask],
     logits,
@@ -127,6 +137,25 @@ export function headLogits(hidden: Value, mask: Value, options: HeadLogitsOption
   }
   const pooled = poolTokens(hidden, mask, { config, pooler })
   return Gemm(headInput(pooled, config, scale), weight, bias)
+}
+
+/** Of length 1, [batch, hidden]. Pooled as for the head: the runtime computes what both have in common once. */
+function embeddingOf(
+  hidden: Value,
+  mask: Value,
+  { config, encoder }: ClassifierGraphOptions,
+): Value {
+  return unitLength(poolTokens(hidden, mask, { config, pooler: encoder.modules.pooler }))
+}
+
+/** `(1 − share) · head's loss + share · contrastive loss`. */
+function withContrast(
+  headLoss: Value,
+  embeddings: Value,
+  { share, ...options }: ContrastiveLossOptions & { readonly share: number },
+): Value {
+  const contrast = contrastiveLoss(embeddings, options)
+  return Add(Mul(headLoss, scalar(1 - share)), Mul(contrast, scalar(share)))
 }
 
 function lossOf(
@@ -153,24 +182,4 @@ export function headInput(pooled: Value, { pooling }: EncoderConfig, scale: numb
 function frozenPart(ids: Input, mask: Input, { config, encoder }: ClassifierGraphOptions): Value {
   const layers = encoder.modules.layers.slice(0, encoder.firstLayer)
   return runLayers(embedTokens(ids, encoder.modules), mask, { config, layers })
-}
-
-/** `Σ weight · −Σ target · log softmax`: [units, classes], [units, classes] and [units] to a scalar. */
-export function crossEntropy(logits: Value, targets: Value, weights: Value): Value {
-  const likelihood = ReduceSum(Mul(targets, LogSoftmax(logits)), [-1], { keep: false })
-  return Neg(ReduceSum(Mul(weights, likelihood), undefined, { keep: false }))
-}
-
-/**
- * `Σ weight · mean over classes of −(target · log σ + (1 − target) · log(1 − σ))`, as PyTorch's `BCEWithLogitsLoss`. σ(x) is the
- * softmax of [x, 0], whose closed form neither overflows nor loses its gradient anywhere.
- */
-export function binaryCrossEntropy(logits: Value, targets: Value, weights: Value): Value {
-  const yes = Unsqueeze(logits, [2]) // [batch, classes, 1]
-  const both = LogSoftmax(Concat([yes, Mul(yes, scalar(0))], 2))
-  const wanted = Unsqueeze(targets, [2])
-  const chances = Concat([wanted, Add(scalar(1), Neg(wanted))], 2)
-  const likelihood = ReduceSum(Mul(chances, both), [2], { keep: false }) // [batch, classes]
-  const mean = ReduceMean(likelihood, [1], { keep: false })
-  return Neg(ReduceSum(Mul(weights, mean), undefined, { keep: false }))
 }

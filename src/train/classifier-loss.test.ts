@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, it } from 'vitest'
 import { emit, grad, input } from '../engine/index.ts'
 import { openInProcessRuntime } from '../runtimes/index.ts'
-import { binaryCrossEntropy } from './classifier-graph.ts'
+import { binaryCrossEntropy } from './losses.ts'
 
 const runtime = await openInProcessRuntime({ threads: 1 })
 afterAll(() => runtime.close())

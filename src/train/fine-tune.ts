@@ -15,6 +15,7 @@ import type { EncoderConfig, EncoderWeights } from '../models/index.ts'
 import { type Clock, createRng, systemClock } from '../util/index.ts'
 import { openBest } from './best-epoch.ts'
 import { type Checkpoint, readCheckpoint, writeCheckpoint } from './checkpoint.ts'
+import { planClassEpoch } from './class-batches.ts'
 import {
   type ClassifierGraph,
   classifierGraph,
@@ -29,6 +30,7 @@ import { type TrainableEncoder, trainableEncoder } from './trainable-encoder.ts'
 import { planEpoch } from './training-batches.ts'
 import {
   checkRows,
+  classesOf,
   type LayOutOptions,
   microBatches,
   type TrainingRows,
@@ -130,6 +132,9 @@ export async function fineTune(options: FineTuneOptions): Promise<FineTuned> {
     scale: recipe.scale,
     head,
     isPrefixCached: prefix !== null,
+    ...(recipe.method === 'contrastive' && {
+      contrast: { share: recipe.contrastShare, temperature: recipe.contrastTemperature },
+    }),
   })
   const trainer = await openTrainer({
     graph,
@@ -216,8 +221,14 @@ async function runEpochs(trainer: Trainer, run: Run): Promise<Ended> {
   }
 }
 
-function layOutOptions({ rows, prefix, encoder }: Run): LayOutOptions {
-  return { rows, starts: unitStarts(rows), prefix, trainsWords: encoder.rows.length > 0 }
+function layOutOptions({ rows, prefix, encoder, recipe }: Run): LayOutOptions {
+  return {
+    rows,
+    starts: unitStarts(rows),
+    prefix,
+    trainsWords: encoder.rows.length > 0,
+    comparesRows: recipe.method === 'contrastive',
+  }
 }
 
 /** Batches by epoch and step. */
@@ -225,8 +236,13 @@ function planEpochs({ recipe, rows }: Run): number[][][][] {
   const subset = rows.subset ?? [...rows.sequences.keys()]
   const lengths = subset.map(row => (rows.sequences[row] as readonly number[]).length)
   const options = { lengths, batchTokens: recipe.batchTokens, maxRows: MAX_ROWS }
+  const classes = recipe.method === 'contrastive' ? classesOf(rows, subset) : null
   return Array.from({ length: recipe.epochCount }, (_, epoch) => {
-    const plan = planEpoch(options, createRng(`fine-tune/${recipe.seed}/epoch/${epoch}`))
+    const rng = createRng(`fine-tune/${recipe.seed}/epoch/${epoch}`)
+    const plan =
+      classes === null
+        ? planEpoch(options, rng)
+        : planClassEpoch({ ...options, classes, rowsPerClass: recipe.rowsPerClass }, rng)
     const batches = plan.map(batch => batch.map(i => subset[i] as number))
     return groupsOf(batches, recipe.accumulationSteps)
   })

@@ -8,10 +8,18 @@ import {
 } from '../models/index.ts'
 import type { InferenceRuntime } from '../runtimes/index.ts'
 import { type Clock, createRng } from '../util/index.ts'
+import { applyHead } from './apply-head.ts'
+import { fitFewShot } from './contrastive.ts'
 import { embedRows } from './embed-rows.ts'
 import { type EncodedRows, trainingRows } from './encode-rows.ts'
 import { unscaledHead } from './export-model.ts'
-import { type CheckpointOptions, type FineTuned, fineTune, type StepProgress } from './fine-tune.ts'
+import {
+  type CheckpointOptions,
+  type FineTuned,
+  type FineTuneOptions,
+  fineTune,
+  type StepProgress,
+} from './fine-tune.ts'
 import { type HeadFitter, openHeadFitter } from './fit-head.ts'
 import { type InnerSplit, likeliest } from './inner-split.ts'
 import type { Pace } from './pace.ts'
@@ -189,7 +197,7 @@ export async function fitRecipe(
   const scale = isScaled ? recipe.scale : 1
   const holdsBack =
     rowsUsed === 'training' && recipe.stopAfterEpoch === null && split.selection.length > 0
-  const fitted = await fineTune({
+  const job: FineTuneOptions = {
     config,
     weights,
     rows: trainingRows(encoded, recipe, subset),
@@ -210,7 +218,11 @@ export async function fitRecipe(
         patience: Math.max(PATIENCE, Math.ceil(recipe.epochCount / 4)),
       },
     }),
-  })
+  }
+  const fitted =
+    recipe.method === 'contrastive'
+      ? await fitFewShot({ ...job, runtime, signal: context.signal })
+      : await fineTune(job)
   const { heldBackLogits: logits } = fitted
   return {
     parts: {
@@ -249,26 +261,6 @@ function frozenFit(
     heldBackLosses: [],
     bestEpoch: 0,
   }
-}
-
-/** Logits [rows, classCount] of some rows, 0 elsewhere. */
-function applyHead(
-  { dimension, classCount, weights, bias }: LinearHead,
-  embeddings: Float32Array,
-  subset: readonly number[],
-): Float32Array {
-  const logits = new Float32Array((embeddings.length / dimension) * classCount)
-  for (const row of subset) {
-    const own = logits.subarray(row * classCount, (row + 1) * classCount)
-    own.set(bias)
-    for (let d = 0; d < dimension; d++) {
-      const x = embeddings[row * dimension + d] as number
-      for (let k = 0; k < classCount; k++) {
-        own[k] = (own[k] as number) + x * (weights[d * classCount + k] as number)
-      }
-    }
-  }
-  return logits
 }
 
 /** Steps as progress, a few times a second, with loss, pace and time left. */

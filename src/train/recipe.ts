@@ -11,8 +11,11 @@ const rate = z.number().positive().max(10)
 /** Anything that changes the weights is here, and nothing else. */
 export const recipeSchema = z.strictObject({
   version: z.literal(1),
-  /** What trains: the head alone, LoRA adapters and the head, or all weights of the adapted layers. */
-  method: z.enum(['head', 'lora', 'full']),
+  /**
+   * What trains: the head alone, LoRA adapters and the head, all weights of the adapted layers, or those by comparing rows of a
+   * batch, the head being fitted again at the end.
+   */
+  method: z.enum(['head', 'lora', 'full', 'contrastive']),
   /** Inner dimension of an adapter; as in PEFT. */
   rank: count.max(1024),
   /** Adapters count for `alpha / rank`; as in PEFT. */
@@ -48,6 +51,12 @@ export const recipeSchema = z.strictObject({
   classWeights: z.enum(['none', 'balanced']),
   /** Softens the targets of a teacher, and what is compared with them (Hinton et al. 2015); 1 leaves them alone. */
   temperature: z.number().min(1).max(100),
+  /** Of `contrastive`: share of the loss that compares rows; the rest is the head's. */
+  contrastShare: share,
+  /** Of `contrastive`: cosines are divided by it. */
+  contrastTemperature: z.number().min(0.001).max(10),
+  /** Of `contrastive`: rows of one class that are put into a batch together. */
+  rowsPerClass: count.min(2).max(1024),
   /** The head sees the embedding, of length 1, times this. */
   scale: z.number().positive().max(10_000),
   /** Gradients longer than this are shortened to it. */
@@ -72,9 +81,9 @@ type RecipeDefaults = {
   readonly [Key in Exclude<keyof Recipe, 'version' | 'method'>]: RecipeDefault<Key>
 }
 
-/** One value for all three methods. */
+/** One value for all methods. */
 function always<Value>(value: Value): Readonly<Record<TrainingMethod, Value>> {
-  return { head: value, lora: value, full: value }
+  return { head: value, lora: value, full: value, contrastive: value }
 }
 
 /** The first guess for each field. The search in `train` starts here; nothing here was tuned on a test split. */
@@ -87,7 +96,7 @@ export const RECIPE_DEFAULTS: RecipeDefaults = {
   },
   layerCount: { value: always(null), reason: 'all layers, as in the plain recipes' },
   epochCount: {
-    value: { head: 30, lora: 6, full: 6 },
+    value: { head: 30, lora: 6, full: 6, contrastive: 5 },
     reason: 'a head sees only cached embeddings, so that an epoch costs next to nothing',
   },
   stopAfterEpoch: { value: always(null), reason: 'early stopping sets it, by an inner split' },
@@ -97,7 +106,7 @@ export const RECIPE_DEFAULTS: RecipeDefaults = {
   },
   accumulationSteps: { value: always(1), reason: 'a batch fits into memory by batchTokens' },
   learningRate: {
-    value: { head: 1e-3, lora: 1e-3, full: 5e-5 },
+    value: { head: 1e-3, lora: 1e-3, full: 5e-5, contrastive: 1e-4 },
     reason:
       'full: default of the Hugging Face Trainer; adapters, which start at 0, take larger steps',
   },
@@ -114,6 +123,12 @@ export const RECIPE_DEFAULTS: RecipeDefaults = {
   },
   classWeights: { value: always('none'), reason: 'the promise counts requests, not classes' },
   temperature: { value: always(1), reason: 'the probabilities of a teacher as they are' },
+  contrastShare: { value: always(0.5), reason: 'TODO' },
+  contrastTemperature: { value: always(0.1), reason: 'that of the paper (Khosla et al. 2020)' },
+  rowsPerClass: {
+    value: always(2),
+    reason: 'one pair per class leaves room for most other classes',
+  },
   scale: {
     value: always(16),
     reason: 'embeddings of length 1 alone would need a head with very large weights',

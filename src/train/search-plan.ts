@@ -61,6 +61,10 @@ export function candidateRecipes(
       learningRate,
       epochCount,
     })
+  const contrastive = (): RecipeCandidate => ({
+    name: 'contrastive',
+    recipe: completeRecipe({ scale: 20, seed, batchTokens, method: 'contrastive', ...fixed }),
+  })
   switch (method) {
     case 'head':
       return []
@@ -68,6 +72,8 @@ export function candidateRecipes(
       return [full(2, 2e-4, 4), full(1, 3e-4, 6)]
     case 'lora':
       return [lora(3, 2e-3, 4), lora(2, 2e-3, 4)]
+    case 'contrastive':
+      return [contrastive()]
     case 'auto':
       return [full(2, 2e-4, 4), lora(2, 2e-3, 4), full(1, 3e-4, 6)]
   }

@@ -20,7 +20,10 @@ const jobSchema = z.strictObject({
   version: z.literal(1),
   /** `recipeId` of recipe, weights and data: names the run. */
   id: z.string().regex(/^[0-9a-f]{16}$/),
-  recipe: recipeSchema,
+  recipe: recipeSchema.refine(({ method }) => method !== 'contrastive', {
+    path: ['method'],
+    message: 'contrastive trains here only; use lora or full',
+  }),
   /** One class for each row, or any number of labels. */
   kind: z.enum(['single-label', 'multi-label']),
   labels: z.array(z.string()).min(2).max(100_000),

@@ -1,5 +1,6 @@
 /** The files of a PyTorch job that are made of words: its README and the Kubernetes manifest. Knows no files on disk. */
 import { stringify } from 'yaml'
+import type { TrainingMethod } from './recipe.ts'
 import type { TorchJob } from './torch-job-format.ts'
 
 /** Where the job folder is mounted in a pod. */
@@ -81,6 +82,12 @@ function toDocument(value: unknown): string {
   return `---\n${stringify(value)}`
 }
 
+/** What comes back beside the head. */
+const TRAINED: Readonly<Partial<Record<TrainingMethod, string>>> = {
+  lora: '`adapter/` (PEFT), ',
+  full: '`model/`, ',
+}
+
 /** `README.md` of a job folder. */
 export function jobReadme(job: TorchJob): string {
   const { id, recipe, kind, labels, baseModel, data } = job
@@ -88,7 +95,7 @@ export function jobReadme(job: TorchJob): string {
     baseModel.source.kind === 'folder'
       ? 'its files are in `model/`'
       : `fetched from ${baseModel.source.repository} at ${baseModel.source.revision}`
-  const trained = { head: '', lora: '`adapter/` (PEFT), ', full: '`model/`, ' }[recipe.method]
+  const trained = TRAINED[recipe.method] ?? ''
   return `# Fine-tuning job ${id}
 
 Method \`${recipe.method}\`, ${recipe.epochCount} epochs; base model ${baseModel.name}, ${from};

@@ -76,6 +76,7 @@ function usualRecipe(
   rowCount: number,
 ): Recipe {
   if (method === 'head') throw elsewhere('a head alone takes seconds here', 'Leave out --on torch.')
+  if (method === 'contrastive') throw elsewhere('rows are compared here only', 'Use lora or full.')
   const [first] = candidateRecipes(method, {
     config,
     meanTokens: 16,

@@ -1,5 +1,5 @@
 /** Rows as training wants them: token numbers, targets and weights, laid out in batches. Knows no texts and no labels. */
-import type { MicroBatch } from '../engine/index.ts'
+import type { MicroBatch, TensorData } from '../engine/index.ts'
 import { UnderstudyError } from '../errors.ts'
 import { padBatch, WORDS } from '../models/index.ts'
 import { BATCH, type HeadKind } from './classifier-graph.ts'
@@ -36,6 +36,8 @@ export interface LayOutOptions {
   readonly prefix: PrefixCache | null
   /** Whether the word embeddings train, so that only rows of the table that occur are fed. */
   readonly trainsWords: boolean
+  /** Whether rows of a batch are compared with each other. */
+  readonly comparesRows?: boolean
 }
 
 /** The batches of one step as the graph wants them; weighted so that the step's loss is the mean over its rows. */
@@ -72,7 +74,11 @@ function layOut(batch: readonly number[], divisor: number, options: LayOutOption
     0,
   )
   const [, length] = ids.dims as [number, number]
-  const common = { [BATCH.mask]: mask, ...unitFeeds(batch, { length, divisor, options }) }
+  const common = {
+    [BATCH.mask]: mask,
+    ...unitFeeds(batch, { length, divisor, options }),
+    ...(options.comparesRows && { [BATCH.self]: identity(batch.length) }),
+  }
   if (prefix !== null) return { feeds: { ...common, [BATCH.hidden]: prefix.batch(batch, length) } }
   if (!trainsWords) return { feeds: { ...common, [BATCH.ids]: ids } }
   const { local, words } = localIds(ids.data as BigInt64Array)
@@ -103,6 +109,24 @@ function unitFeeds(
     [BATCH.targets]: { type: 'float32', dims: [...dims, classCount], data: targets },
     [BATCH.weights]: { type: 'float32', dims, data: weights },
   }
+}
+
+/** [size, size], 1 on the diagonal. */
+function identity(size: number): TensorData {
+  const data = new Float32Array(size * size)
+  for (let i = 0; i < size; i++) data[i * size + i] = 1
+  return { type: 'float32', dims: [size, size], data }
+}
+
+/** The likeliest class of each of some rows, which have one each; the first of equals. */
+export function classesOf(
+  { targets, classCount }: Pick<TrainingRows, 'targets' | 'classCount'>,
+  subset: readonly number[],
+): Int32Array {
+  return Int32Array.from(subset, row => {
+    const own = targets.subarray(row * classCount, (row + 1) * classCount)
+    return own.reduce((best, value, k) => (value > (own[best] as number) ? k : best), 0)
+  })
 }
 
 /** Ids counted along the distinct ones, which are the rows of the table that this batch trains. */
