@@ -17,10 +17,10 @@ import {
   transpose,
 } from '../../dist/models/index.js'
 import { openInProcessRuntime } from '../../dist/runtimes/index.js'
-import { classifierGraph } from '../../dist/train/classifier-graph.js'
+import { classifierGraph } from '../../dist/train/fine-tune/classifier-graph.js'
+import { computePrefix } from '../../dist/train/fine-tune/prefix-cache.js'
+import { trainableEncoder } from '../../dist/train/fine-tune/trainable-encoder.js'
 import { startPace } from '../../dist/train/pace.js'
-import { computePrefix } from '../../dist/train/prefix-cache.js'
-import { trainableEncoder } from '../../dist/train/trainable-encoder.js'
 import { createRng } from '../../dist/util/index.js'
 
 const WARM_UP_STEPS = 3
