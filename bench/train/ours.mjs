@@ -17,10 +17,10 @@ import {
   transpose,
 } from '../../dist/models/index.js'
 import { openInProcessRuntime } from '../../dist/runtimes/index.js'
-import { classifierGraph } from '../../dist/train/classifier-graph.js'
+import { classifierGraph } from '../../dist/train/fine-tune/classifier-graph.js'
+import { computePrefix } from '../../dist/train/fine-tune/prefix-cache.js'
+import { trainableEncoder } from '../../dist/train/fine-tune/trainable-encoder.js'
 import { startPace } from '../../dist/train/pace.js'
-import { computePrefix } from '../../dist/train/prefix-cache.js'
-import { trainableEncoder } from '../../dist/train/trainable-encoder.js'
 import { createRng } from '../../dist/util/index.js'
 
 const WARM_UP_STEPS = 3
@@ -36,9 +36,9 @@ const { values: options, positionals } = parseArgs({
 const [jobPath, out] = positionals
 const job = JSON.parse(readFileSync(jobPath, 'utf8'))
 const initial = readSafetensors(readFileSync(resolve(dirname(jobPath), job.initial))).tensors
-const files = await readEncoderFiles(job.modelFolder)
+let files = await readEncoderFiles(job.modelFolder)
 const config = parseEncoderConfig(files)
-const weights = readEncoderWeights(readSafetensors(files.weights), config)
+let weights = readEncoderWeights(readSafetensors(files.weights), config)
 const runtime = await openInProcessRuntime({ threads: Number(options.threads) })
 const classCount = initial.get('classifier.bias').shape[0]
 
@@ -85,8 +85,8 @@ function commonFeeds({ mask, labels }) {
 }
 
 /** Ids counted along the distinct ones of the batch, where word embeddings train. */
-function idFeeds(encoder, ids) {
-  if (encoder.rows.length === 0) return { feeds: { inputIds: int64(ids) } }
+function idFeeds(rowsTrain, ids) {
+  if (!rowsTrain) return { feeds: { inputIds: int64(ids) } }
   const positions = new Map()
   const local = ids.map(row =>
     row.map(id => {
@@ -102,7 +102,7 @@ function idFeeds(encoder, ids) {
 
 async function main() {
   const startMs = performance.now()
-  const encoder = openEncoder()
+  let encoder = openEncoder()
   const head = {
     weights: transpose(
       float32Values('classifier', initial.get('classifier.weight')),
@@ -111,7 +111,7 @@ async function main() {
     ),
     bias: float32Values('classifier', initial.get('classifier.bias')).slice(),
   }
-  const graph = classifierGraph({
+  let graph = classifierGraph({
     config,
     encoder,
     classCount,
@@ -131,6 +131,9 @@ async function main() {
     runtime,
   })
   const prefix = options.cached ? await cache(encoder) : null
+  const rowsTrain = encoder.rows.length > 0
+  // The runtime has its own copy by now.
+  files = weights = encoder = graph = null
   const losses = []
   const gradientNorms = []
   const stepSeconds = []
@@ -139,7 +142,7 @@ async function main() {
     const from = performance.now()
     const { feeds, rows } =
       prefix === null
-        ? idFeeds(encoder, batch.ids)
+        ? idFeeds(rowsTrain, batch.ids)
         : {
             feeds: {
               hidden: prefix.batch(

@@ -1,5 +1,5 @@
 /** A loss and its parameters turned into the ONNX models of a training step. Emits bytes; knows no runtime and no buffers. */
-import { emit } from './emit.ts'
+import { emit, emitApart, type GraphParts } from './emit.ts'
 import { grad } from './grad.ts'
 import { type Input, input, type Value } from './graph.ts'
 import { Add, Mul, ReduceSumSquare } from './ops.ts'
@@ -21,7 +21,7 @@ export interface TrainingGraph {
 
 export interface TrainingModels {
   /** Data and parameters in; `loss`, the outputs, and `gradient:NAME` of each parameter out. */
-  readonly gradients: Uint8Array<ArrayBuffer>
+  readonly gradients: GraphParts
   /** One optimiser step of n parameters: see `UPDATE`. */
   readonly update: Uint8Array<ArrayBuffer>
   /** `values` [n] in, `sum` of their squares out. */
@@ -56,7 +56,7 @@ export function compileTraining(graph: TrainingGraph, optimizer: Optimizer): Tra
 
 function gradientsModel({ name, data, parameters, loss, outputs, keep = [] }: TrainingGraph) {
   const gradients = grad(loss, parameters, { keep })
-  return emit(`${name}-gradients`, {
+  return emitApart(`${name}-gradients`, {
     inputs: [...data, ...parameters],
     outputs: {
       [LOSS]: loss,

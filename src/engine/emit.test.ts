@@ -30,10 +30,13 @@ describe('emit', () => {
     expect(emit('deep', { inputs: [x], outputs: { y } }).byteLength).toBeGreaterThan(20_000)
   })
 
-  it('gives each output of a node its own name', () => {
+  it('gives results their public names, and copies only what cannot take one', () => {
     const { values, indices } = TopK(x, 1)
-    const bytes = emit('g', { inputs: [x], outputs: { values, indices } })
-    expect([count(bytes, 'TopK_0:0'), count(bytes, 'TopK_0:1')]).toEqual([2, 2])
+    const bytes = emit('g', { inputs: [x], outputs: { largest: values, places: indices } })
+    // The node's output and the graph's; no Identity, which would be a pass over memory.
+    expect(['largest', 'places', 'Identity'].map(name => count(bytes, name))).toEqual([2, 2, 0])
+    const twice = emit('g', { inputs: [x], outputs: { one: values, two: values, same: x } })
+    expect(count(twice, 'Identity')).toBe(2)
   })
 
   it('refuses an input that is not listed, and two of one name', () => {

@@ -13,25 +13,50 @@ const OPSET = 20
  * @param inputs all that will be fed, in any order; unused ones are kept
  * @throws bug when an output needs an input that is not listed; model-corrupt beyond 2 GiB
  */
-export function emit(
-  name: string,
-  {
-    inputs,
-    outputs,
-  }: { readonly inputs: readonly Input[]; readonly outputs: Readonly<Record<string, Value>> },
-): Uint8Array<ArrayBuffer> {
+export function emit(name: string, graph: EmittedGraph): Uint8Array<ArrayBuffer> {
+  return write(name, graph, Number.POSITIVE_INFINITY).model
+}
+
+/** Constants of at least this many bytes are handed over beside the file. */
+const APART_BYTES = 1024
+
+/**
+ * The same with large constants beside the file, by the names under which it refers to them: views of the values' own data, so
+ * that weights are not copied into a file only to be copied out of it again.
+ */
+export function emitApart(name: string, graph: EmittedGraph): GraphParts {
+  return write(name, graph, APART_BYTES)
+}
+
+export interface EmittedGraph {
+  readonly inputs: readonly Input[]
+  readonly outputs: Readonly<Record<string, Value>>
+}
+
+export interface GraphParts {
+  readonly model: Uint8Array<ArrayBuffer>
+  readonly tensors: ReadonlyMap<string, Uint8Array>
+}
+
+function write(name: string, { inputs, outputs }: EmittedGraph, apartBytes: number): GraphParts {
   const sorted = sortNodes(Object.values(outputs))
-  const names = nameValues(inputs, sorted)
+  const names = nameValues(inputs, sorted, outputs)
   const nameOf = (value: Value | undefined) => (value === undefined ? '' : names(value))
   const used = usedResults(sorted.nodes, Object.values(outputs))
   const nodes = sorted.nodes.map((node, i) => onnxNode(node, i, { nameOf, names, used }))
-  // An output's public name is given by an Identity, which ONNX Runtime removes.
-  const renames = Object.entries(outputs).map(([output, value]) => rename(names(value), output))
-  return writeOnnx({
+  // Inputs and constants cannot take an output's name, nor can one value take two: those are copied.
+  const renames = Object.entries(outputs).flatMap(([output, value]) =>
+    names(value) === output ? [] : [rename(names(value), output)],
+  )
+  const initializers = sorted.constants.map(value => ({
+    ...onnxTensor(value, names(value)),
+    isExternal: value.data.byteLength >= apartBytes,
+  }))
+  const model = writeOnnx({
     name,
     opsets: { '': OPSET, ...contribOpsets(sorted.nodes) },
     nodes: [...nodes, ...renames],
-    initializers: sorted.constants.map(value => onnxTensor(value, names(value))),
+    initializers,
     inputs: inputs.map(({ name: input, dtype, shape }) => ({ name: input, type: dtype, shape })),
     outputs: Object.entries(outputs).map(([output, { dtype, shape }]) => ({
       name: output,
@@ -39,6 +64,12 @@ export function emit(
       shape,
     })),
   })
+  const apart = initializers.filter(one => one.isExternal)
+  return { model, tensors: new Map(apart.map(one => [one.name, bytesOf(one.data)])) }
+}
+
+function bytesOf({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength)
 }
 
 export interface Sorted {
@@ -66,13 +97,21 @@ export function sortNodes(outputs: readonly Value[]): Sorted {
   return { nodes: [...nodes], constants: [...constants], inputs: [...inputs] }
 }
 
-/** Names by identity: inputs keep theirs, constants and results are numbered where needed. */
-function nameValues(inputs: readonly Input[], sorted: Sorted): (value: Value) => string {
+/**
+ * Names by identity: inputs keep theirs, constants and results are numbered where needed, and a result that is an output takes
+ * its public name, since a copy under that name would be one more pass over memory.
+ */
+function nameValues(
+  inputs: readonly Input[],
+  sorted: Sorted,
+  outputs: Readonly<Record<string, Value>>,
+): (value: Value) => string {
   for (const needed of sorted.inputs) {
     assert(inputs.includes(needed), `the graph needs the input ${needed.name}, which is not listed`)
   }
   const taken = new Set(inputs.map(one => one.name))
   assert(taken.size === inputs.length, 'two inputs of the graph have one name')
+  for (const output of Object.keys(outputs)) taken.add(output)
   const constantNames = new Map<Constant, string>()
   for (const value of sorted.constants) {
     let name = value.name
@@ -81,10 +120,18 @@ function nameValues(inputs: readonly Input[], sorted: Sorted): (value: Value) =>
     constantNames.set(value, name)
   }
   const nodeNames = new Map(sorted.nodes.map((node, i) => [node, `${node.op}_${i}`]))
+  const resultName = (node: Node, output: number) => `${nodeNames.get(node)}:${output}`
+  const publicNames = new Map<string, string>()
+  for (const [name, value] of Object.entries(outputs)) {
+    if (value.kind !== 'result') continue
+    const own = resultName(value.node, value.output)
+    if (!publicNames.has(own)) publicNames.set(own, name)
+  }
   return value => {
     if (value.kind === 'input') return value.name
     if (value.kind === 'constant') return constantNames.get(value) as string
-    return `${nodeNames.get(value.node)}:${value.output}`
+    const own = resultName(value.node, value.output)
+    return publicNames.get(own) ?? own
   }
 }
 

@@ -1,4 +1,6 @@
 /** Layer 2, portable: ONNX graphs as immutable values, their gradients, and training steps on a runtime that is handed in. */
+
+export type { ParameterSpec } from './arena.ts'
 export {
   compileTraining,
   gradientName,
@@ -6,7 +8,7 @@ export {
   type TrainingGraph,
   type TrainingModels,
 } from './compile.ts'
-export { emit } from './emit.ts'
+export { type EmittedGraph, emit, emitApart, type GraphParts } from './emit.ts'
 export { type GradOptions, grad } from './grad.ts'
 export {
   type Constant,
@@ -40,7 +42,6 @@ export {
   type Feeds,
   type MicroBatch,
   openTrainer,
-  type ParameterSpec,
   type StepOptions,
   type StepResult,
   type TensorData,

@@ -1,4 +1,5 @@
 /** Optimisers as graph fragments: one step of a stretch of parameters, whatever they belong to. Knows no model. */
+import { adamWKernel, type Kernel } from './adamw-kernel.ts'
 import { scalar, type Value } from './graph.ts'
 import { Add, Div, Mul, Sqrt, Sub } from './ops.ts'
 
@@ -24,28 +25,30 @@ export interface Optimizer {
     readonly moments: Readonly<Record<string, Value>>
     readonly scalars: Readonly<Record<string, Value>>
   }): { readonly weight: Value; readonly moments: Readonly<Record<string, Value>> }
+  /** The same step in one pass over memory; where there is none, or no memory large enough, `update` runs as a graph. */
+  readonly kernel?: (memory: WebAssembly.Memory) => Kernel
 }
 
 /**
  * Adam with decoupled weight decay (Loshchilov & Hutter 2019, algorithm 2), bias-corrected as PyTorch does:
- * `w ← (1 − lr·λ)·w − lr·m̂ / (√v̂ + ε)`.
+ * `w ← (1 − lr·λ)·w − lr·m̂ / (√v̂ + ε)`. The moments are kept as sums, `f = m / (1 − β₁)` and `s = v / (1 − β₂)`, and the
+ * factors go into the two scalars: each operator is one more pass over memory.
  */
 export function adamW({ beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8 } = {}): Optimizer {
   return {
     name: 'adamw',
     moments: ['first', 'second'],
     scalars({ step, learningRate, weightDecay }) {
-      const root = Math.sqrt(1 - beta2 ** step)
+      const root = Math.sqrt((1 - beta2) / (1 - beta2 ** step))
       return {
-        stepSize: (learningRate * root) / (1 - beta1 ** step),
-        // ε is added to the uncorrected root, so it is corrected instead: one multiplication per parameter less.
-        epsilon: epsilon * root,
+        stepSize: (learningRate * (1 - beta1)) / (1 - beta1 ** step) / root,
+        epsilon: epsilon / root,
         keep: 1 - learningRate * weightDecay,
       }
     },
     update({ weight, gradient, moments, scalars }) {
-      const first = towards(moments.first as Value, gradient, 1 - beta1)
-      const second = towards(moments.second as Value, Mul(gradient, gradient), 1 - beta2)
+      const first = Add(Mul(moments.first as Value, scalar(beta1)), gradient)
+      const second = Add(Mul(moments.second as Value, scalar(beta2)), Mul(gradient, gradient))
       const direction = Div(first, Add(Sqrt(second), scalars.epsilon as Value))
       const kept = Mul(weight, scalars.keep as Value)
       return {
@@ -53,6 +56,7 @@ export function adamW({ beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8 } = {}): Opti
         moments: { first, second },
       }
     },
+    kernel: memory => adamWKernel(memory, { beta1, beta2 }),
   }
 }
 
@@ -76,11 +80,6 @@ export function sgd({ momentum = 0 } = {}): Optimizer {
       }
     },
   }
-}
-
-/** `value + share·(target − value)`: an exponential moving average. */
-function towards(value: Value, target: Value, share: number): Value {
-  return Add(value, Mul(Sub(target, value), scalar(share)))
 }
 
 /** Learning rate as a share of its peak, by step from 0. */

@@ -3,8 +3,8 @@
  * no data, and is handed the runtime.
  */
 import { assert, UnderstudyError } from '../errors.ts'
-import { compileTraining, gradientName, LOSS, type TrainingGraph, UPDATE } from './compile.ts'
-import type { Input } from './graph.ts'
+import { type Group, layOut, type ParameterSpec } from './arena.ts'
+import { compileTraining, LOSS, type TrainingGraph, UPDATE } from './compile.ts'
 import type { Optimizer } from './optimizers.ts'
 import { openRows, type RowsSpec } from './trainer-rows.ts'
 
@@ -18,21 +18,18 @@ export type Feeds = Readonly<Record<string, TensorData>>
 
 /** What runs the models of a training step. Results are written into the given buffers, which may be views of larger ones. */
 export interface TrainingRuntime {
-  load(session: string, model: Uint8Array): Promise<void>
+  load(
+    session: string,
+    model: Uint8Array,
+    hints?: {
+      readonly isTraining?: boolean
+      readonly isRecomputing?: boolean
+      readonly tensors?: ReadonlyMap<string, Uint8Array>
+    },
+  ): Promise<void>
   unload(session: string): Promise<void>
   /** @throws runtime-failed */
   runInto(session: string, feeds: Feeds, outputs: Feeds): Promise<void>
-}
-
-export interface ParameterSpec {
-  /** Of known sizes, one of the graph's parameters. */
-  readonly input: Input
-  /** Copied. */
-  readonly initial: Float32Array
-  /** Whether weight decay applies; usually to matrices only. */
-  readonly isDecayed: boolean
-  /** Multiplies the step's learning rate. */
-  readonly learningRateScale?: number
 }
 
 export interface TrainerOptions {
@@ -94,6 +91,28 @@ export interface Trainer {
   close(): Promise<void>
 }
 
+const MODELS = ['gradients', 'update', 'norm', 'accumulate'] as const
+
+type ModelName = (typeof MODELS)[number]
+
+/** Loads the models of a step; frozen weights are handed over without a copy. Returns the name of each session. */
+async function loadModels({
+  graph,
+  optimizer,
+  runtime,
+}: TrainerOptions): Promise<(model: ModelName) => string> {
+  const prefix = `train/${graph.name}/${openedCount++}`
+  const session = (model: ModelName) => `${prefix}/${model}`
+  const hints = { isTraining: true, isRecomputing: graph.keep !== undefined }
+  const { gradients, ...others } = compileTraining(graph, optimizer)
+  const { model, tensors } = gradients
+  await runtime.load(session('gradients'), model, { ...hints, tensors })
+  for (const [name, bytes] of Object.entries(others)) {
+    await runtime.load(session(name as keyof typeof others), bytes, hints)
+  }
+  return session
+}
+
 /** Parameters per call of the update model: small enough for the cache, large enough to hide the call. Measured, docs/log.md. */
 const UPDATE_CHUNK = 1 << 16
 
@@ -101,13 +120,8 @@ let openedCount = 0
 
 /** Compiles the graph, loads its models and starts from the initial values. */
 export async function openTrainer(options: TrainerOptions): Promise<Trainer> {
-  const { graph, optimizer, runtime } = options
-  const models = compileTraining(graph, optimizer)
-  const prefix = `train/${graph.name}/${openedCount++}`
-  const session = (model: keyof typeof models) => `${prefix}/${model}`
-  for (const [model, bytes] of Object.entries(models)) {
-    await runtime.load(session(model as keyof typeof models), bytes)
-  }
+  const { optimizer, runtime } = options
+  const session = await loadModels(options)
   const arena = layOut(options.parameters, optimizer)
   const tables = (options.rows ?? []).map(spec => openRows(spec, optimizer))
   let step = 0
@@ -193,26 +207,41 @@ export async function openTrainer(options: TrainerOptions): Promise<Trainer> {
 
   async function update(settings: StepOptions, gradientScale: number): Promise<void> {
     const { learningRate, weightDecay = 0 } = settings
-    const scalarsOf = ({ isDecayed, learningRateScale = 1 }: Omit<Group, 'start' | 'end'>) => {
-      const values = optimizer.scalars({
+    const scalarsOf = (group: Pick<Group, 'isDecayed' | 'learningRateScale'>) => ({
+      ...optimizer.scalars({
         step,
-        learningRate: learningRate * learningRateScale,
-        weightDecay: isDecayed ? weightDecay : 0,
-      })
-      return Object.fromEntries(
-        Object.entries({ ...values, [UPDATE.gradientScale]: gradientScale }).map(
-          ([name, value]) => [name, tensor(Float32Array.of(value), [])],
-        ),
-      )
-    }
-    for (const group of arena.groups) {
-      const cut = (all: Float32Array) => all.subarray(group.start, group.end)
-      const moments = mapValues(arena.moments, cut)
-      await updateStretch(cut(arena.weights), cut(arena.gradients), moments, scalarsOf(group))
-    }
+        learningRate: learningRate * group.learningRateScale,
+        weightDecay: group.isDecayed ? weightDecay : 0,
+      }),
+      [UPDATE.gradientScale]: gradientScale,
+    })
+    for (const group of arena.groups) await updateGroup(group, scalarsOf(group))
     for (const table of tables) {
       await table.update((weights, gradients, moments) =>
-        updateStretch(weights, gradients, moments, scalarsOf(table)),
+        updateStretch(weights, gradients, moments, scalarTensors(scalarsOf(table))),
+      )
+    }
+  }
+
+  async function updateGroup(
+    { start, end }: Group,
+    scalars: Readonly<Record<string, number>>,
+  ): Promise<void> {
+    const cut = (all: Float32Array) => all.subarray(start, end)
+    const [weights, gradients] = [cut(arena.weights), cut(arena.gradients)]
+    const moments = mapValues(arena.moments, cut)
+    if (arena.kernel === null) {
+      await updateStretch(weights, gradients, moments, scalarTensors(scalars))
+    } else {
+      const at = (part: Float32Array) => part.byteOffset
+      arena.kernel(
+        {
+          weight: at(weights),
+          gradient: at(gradients),
+          moments: mapValues(moments, at),
+          byteLength: weights.byteLength,
+        },
+        scalars,
       )
     }
   }
@@ -259,80 +288,17 @@ export async function openTrainer(options: TrainerOptions): Promise<Trainer> {
       step = state.step
     },
     async close() {
-      for (const model of Object.keys(models)) {
-        await runtime.unload(session(model as keyof typeof models))
-      }
+      for (const model of MODELS) await runtime.unload(session(model))
     },
-  }
-}
-
-/** Parameters in a row that are updated with the same scalars. */
-interface Group {
-  readonly start: number
-  readonly end: number
-  readonly isDecayed: boolean
-  readonly learningRateScale?: number
-}
-
-/** All parameters side by side in one buffer per kind, those of one group next to each other. */
-function layOut(specs: readonly ParameterSpec[], optimizer: Optimizer) {
-  const keyOf = ({ isDecayed, learningRateScale = 1 }: ParameterSpec) =>
-    `${isDecayed}/${learningRateScale}`
-  const keys = [...new Set(specs.map(keyOf))]
-  const ordered = keys.flatMap(key => specs.filter(spec => keyOf(spec) === key))
-  const length = ordered.reduce((sum, { initial }) => sum + initial.length, 0)
-  const buffer = () => new Float32Array(length)
-  const weights = buffer()
-  const gradients = buffer()
-  const moments = Object.fromEntries(optimizer.moments.map(name => [name, buffer()]))
-  const views = new Map<string, { start: number; end: number; dims: readonly number[] }>()
-  const groups: Group[] = []
-  let at = 0
-  for (const spec of ordered) {
-    const { input, initial, isDecayed, learningRateScale = 1 } = spec
-    const dims = input.shape as readonly number[]
-    const size = dims.reduce((a, b) => a * b, 1)
-    assert(size === initial.length, `${input.name} has ${initial.length} values for [${dims}]`)
-    weights.set(initial, at)
-    views.set(input.name, { start: at, end: at + size, dims })
-    const last = groups.at(-1)
-    if (last?.isDecayed === isDecayed && last.learningRateScale === learningRateScale) {
-      groups[groups.length - 1] = { ...last, end: at + size }
-    } else groups.push({ start: at, end: at + size, isDecayed, learningRateScale })
-    at += size
-  }
-  const tensors = (all: Float32Array, nameOf: (name: string) => string) =>
-    Object.fromEntries(
-      [...views].map(([name, { start, end, dims }]) => [
-        nameOf(name),
-        tensor(all.subarray(start, end), dims),
-      ]),
-    )
-  let spare: Float32Array | undefined
-  const ownGradients = tensors(gradients, gradientName)
-  return {
-    weights,
-    gradients,
-    moments,
-    groups,
-    buffers: { weights, ...moments } as Readonly<Record<string, Float32Array>>,
-    byteLength: 4 * length * (2 + optimizer.moments.length),
-    feeds: tensors(weights, name => name),
-    values: new Map(
-      [...views].map(([name, { start, end }]) => [name, weights.subarray(start, end)]),
-    ) as ReadonlyMap<string, Float32Array>,
-    /** A second buffer of gradients, made when first needed. */
-    scratch: () => {
-      spare ??= buffer()
-      return spare
-    },
-    gradientTensors: (into: Float32Array) =>
-      into === gradients ? ownGradients : tensors(into, gradientName),
   }
 }
 
 function tensor(data: Float32Array, dims: readonly number[] = [data.length]): TensorData {
   return { type: 'float32', dims, data }
+}
+
+function scalarTensors(scalars: Readonly<Record<string, number>>): Feeds {
+  return mapValues(scalars, value => tensor(Float32Array.of(value), []))
 }
 
 function zeros(dims: readonly number[]): TensorData {

@@ -25,6 +25,8 @@ export interface OnnxTensor {
   readonly dims: readonly number[]
   /** Little-endian elements; kept by reference until `writeOnnx` joins everything once. */
   readonly data: ArrayBufferView
+  /** Left out of the file: whoever opens it is handed the elements under the tensor's name. */
+  readonly isExternal?: boolean
 }
 
 export type OnnxAttribute =
@@ -65,6 +67,8 @@ export interface OnnxModel {
 type Pieces = readonly Uint8Array[]
 
 const IR_VERSION = 10
+/** `TensorProto.DataLocation.EXTERNAL`. */
+const EXTERNAL = 1
 const PROTOBUF_LIMIT = 2 ** 31 - 1
 const encoder = new TextEncoder()
 
@@ -132,8 +136,20 @@ function tensorFields(tensor: OnnxTensor): Pieces {
     ...tensor.dims.flatMap(dim => int(1, dim)),
     ...int(2, ONNX_TYPES[tensor.type]),
     ...text(8, tensor.name),
-    ...message(9, [new Uint8Array(buffer, byteOffset, byteLength)]),
+    ...(tensor.isExternal
+      ? [
+          ...entry('location', tensor.name),
+          ...entry('offset', '0'),
+          ...entry('length', String(byteLength)),
+          ...int(14, EXTERNAL),
+        ]
+      : message(9, [new Uint8Array(buffer, byteOffset, byteLength)])),
   ]
+}
+
+/** One `external_data` entry of a tensor. */
+function entry(key: string, value: string): Pieces {
+  return message(13, [...text(1, key), ...text(2, value)])
 }
 
 function valueFields(value: OnnxValueInfo): Pieces {

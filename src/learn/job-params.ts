@@ -57,6 +57,7 @@ const trainParams = z.strictObject({
   output: absolutePath,
   method: z.enum(['auto', 'head', 'lora', 'full']).default('auto'),
   recipe: z.string().max(100).nullable().default(null),
+  teacher: absolutePath.nullable().default(null),
   on: z.enum(['here', 'torch']).default('here'),
   budgetMs: z.number().positive().default(180_000),
   memoryBytes: z

@@ -200,11 +200,17 @@ function rowOf(record: Readonly<Record<string, unknown>>, context: RowContext): 
   const pair = task === 'pair' ? { pair: textOf(cell('pair'), 'pair', context) } : {}
   if (task === 'spans') return { text, spans: spansOf(cell('spans'), text, context) }
   const probabilities = probabilitiesOf(cell('probabilities'), context)
-  if (probabilities !== undefined) return { text, ...pair, probabilities }
-  if (task === 'labels') return { text, labels: labelsOf(cell('labels'), context) }
-  const label = textOf(cell('label'), 'label', context).trim()
+  // Beside a teacher's probabilities, labels are there to measure by, and may be missing.
+  const isTaught = probabilities !== undefined
+  const taught = isTaught ? { probabilities } : {}
+  const given = cell(task === 'labels' ? 'labels' : 'label')
+  if (isTaught && (given === undefined || given === null || given === '')) {
+    return { text, ...pair, ...taught }
+  }
+  if (task === 'labels') return { text, labels: labelsOf(given, context), ...taught }
+  const label = textOf(given, 'label', context).trim()
   if (label === '') throw wrongLine(context, 'its label is empty')
-  return { text, ...pair, label }
+  return { text, ...pair, label, ...taught }
 }
 
 function textOf(value: unknown, what: string, context: RowContext): string {

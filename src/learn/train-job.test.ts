@@ -101,6 +101,19 @@ describe('trainJob', () => {
     expect(await bytes(again.output)).toEqual(await bytes(first.output))
   })
 
+  it('learns from a teacher, and refuses one of other labels', async () => {
+    const teacher = (await train(csv(), { method: 'head' })).output
+    const { record } = await train(csv(), { method: 'head', teacher, fixed: { temperature: 2 } })
+    // Logistic regression knows no soft targets, so the head is fitted by gradient descent.
+    expect(record?.epochLosses.length).toBeGreaterThan(1)
+    expect(record?.metrics?.scores.accuracy).toBeGreaterThan(0.6)
+    await expect(train('text,label\na,x\nb,y\n', { teacher })).rejects.toMatchObject({
+      code: 'request-invalid',
+      message: expect.stringContaining('"x"'),
+    })
+    await expect(train(csv(), { teacher: base })).rejects.toMatchObject({ code: 'request-invalid' })
+  })
+
   it('tells of labels seen once and texts that are empty', async () => {
     const { notices } = await train(`${csv()}\n ,hello\na b c,rare`, { method: 'head' })
     expect(notices).toEqual([

@@ -9,6 +9,7 @@ import {
   ensureModel,
   type ModelFolder,
   readEncoderFiles,
+  readModelFolder,
   requireFreeFolder,
   TOKENIZER_FILES,
   type TokenizerFile,
@@ -29,6 +30,7 @@ import {
   type TrainedParts,
   type TrainModelOptions,
   type TrainTask,
+  teachRows,
   trainModel,
   writeRunRecord,
   writeTorchTraining,
@@ -53,6 +55,8 @@ export interface TrainParams {
   readonly budgetMs: number
   readonly memoryBytes: number
   readonly seed: number
+  /** Absolute path of a model folder whose probabilities are learned instead of the labels. */
+  readonly teacher: string | null
   /** `torch`: writes a job folder for PyTorch, or reads one back where `file` is such a folder. */
   readonly on: 'here' | 'torch'
   /** Fields of the recipe that the search leaves as they are. */
@@ -92,7 +96,8 @@ export async function trainJob(params: TrainParams, context: TrainContext): Prom
   if (on === 'torch' && (await isFolder(file))) return readBack(params, context)
   const record = params.recipe === null ? null : await readRunRecord(context.dataDir, params.recipe)
   const task = record?.task ?? params.task
-  const { rows, notices } = await readTrainData(file, task, params.columns, context.signal)
+  const { rows: read, notices } = await readTrainData(file, task, params.columns, context.signal)
+  const rows = params.teacher === null ? read : await taught(read, task, params.teacher, context)
   const base = await openBase(params.base, context)
   await requireDisk(output, DISK_FACTOR * base.files.weights.byteLength)
   if (on === 'torch') {
@@ -118,6 +123,27 @@ export async function trainJob(params: TrainParams, context: TrainContext): Prom
   )
   await writeRunRecord(context.dataDir, { ...trained.record, base: name })
   return { ...report, notices: [...notices, ...trained.notices] }
+}
+
+async function taught(
+  rows: readonly LabelledRow[],
+  task: TrainTask,
+  folder: string,
+  { threads, signal, onEvent }: TrainContext,
+): Promise<readonly LabelledRow[]> {
+  const teacher = await readModelFolder(folder)
+  const runtime = await openInProcessRuntime({ threads })
+  try {
+    return await teachRows(rows, {
+      task,
+      teacher,
+      runtime,
+      signal,
+      onProgress: done => onEvent({ stage: 'teacher', done, total: rows.length }),
+    })
+  } finally {
+    await runtime.close()
+  }
 }
 
 async function isFolder(path: string): Promise<boolean> {

@@ -11,13 +11,21 @@ export interface SessionSettings {
   readonly threads: number
   /** Whether waiting threads keep their core busy: faster on an idle machine, far slower on a shared one. */
   readonly spin: boolean
-  /** Keeps what a graph computes twice: for training with recomputation. */
+}
+
+/** What belongs to a graph beside its bytes, and what in it is to be left as it is. */
+export interface GraphHints {
+  /** Factors are turned before their product on purpose. */
+  readonly isTraining?: boolean
+  /** What is computed twice saves memory: it is not to be computed once and kept. */
   readonly isRecomputing?: boolean
+  /** Constants that the graph refers to by these names; read while it is opened. */
+  readonly tensors?: ReadonlyMap<string, Uint8Array>
 }
 
 export interface OnnxSessions {
   /** @throws model-corrupt */
-  load(session: string, model: Uint8Array): Promise<void>
+  load(session: string, model: Uint8Array, hints?: GraphHints): Promise<void>
   unload(session: string): Promise<void>
   /** Blocks this thread while an operator computes. @throws runtime-failed */
   run(
@@ -40,7 +48,6 @@ export interface OnnxSessions {
 export async function createOnnxSessions(settings: SessionSettings): Promise<OnnxSessions> {
   const ort = await importOnnxRuntime()
   const sessions = new Map<string, Promise<Ort.InferenceSession>>()
-  const options = sessionOptions(settings)
 
   async function unload(name: string): Promise<void> {
     const session = sessions.get(name)
@@ -49,10 +56,10 @@ export async function createOnnxSessions(settings: SessionSettings): Promise<Onn
   }
 
   return {
-    async load(name, model) {
+    async load(name, model, hints = {}) {
       let session = sessions.get(name)
       if (session === undefined) {
-        session = create(ort, name, model, options)
+        session = create(ort, name, model, sessionOptions(settings, hints))
         sessions.set(name, session)
         session.catch(() => sessions.delete(name))
       }
@@ -103,22 +110,27 @@ async function importOnnxRuntime(): Promise<typeof Ort> {
   }
 }
 
-function sessionOptions({
-  threads,
-  spin,
-  isRecomputing = false,
-}: SessionSettings): Ort.InferenceSession.SessionOptions {
+function sessionOptions(
+  { threads, spin }: SessionSettings,
+  { isTraining, isRecomputing, tensors = new Map() }: GraphHints,
+): Ort.InferenceSession.SessionOptions {
+  const disabled = [
+    ...(isTraining ? ['GemmTransposeFusion', 'MatmulTransposeFusion'] : []),
+    ...(isRecomputing ? ['CommonSubexpressionElimination'] : []),
+  ]
   return {
     executionProviders: ['cpu'],
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
     graphOptimizationLevel: 'all',
     logSeverityLevel: 3,
+    ...(tensors.size > 0 && {
+      externalData: [...tensors].map(([path, data]) => ({ path, data })),
+    }),
     extra: {
       session: { intra_op: { allow_spinning: spin ? '1' : '0' } },
-      // What a training graph computes twice on purpose, to save memory, would be computed once and kept.
-      ...(isRecomputing && {
-        optimization: { disable_specified_optimizers: 'CommonSubexpressionElimination' },
+      ...(disabled.length > 0 && {
+        optimization: { disable_specified_optimizers: disabled.join(';') },
       }),
     },
   }

@@ -16,7 +16,7 @@ export interface PoolOptions extends Partial<SessionSettings> {
 const DEFAULTS: SessionSettings = { threads: Math.min(2, availableParallelism()), spin: false }
 
 /** A runtime of the calling thread, which can also write into the caller's buffers: what training needs. */
-export type InProcessRuntime = InferenceRuntime & Pick<OnnxSessions, 'runInto'>
+export type InProcessRuntime = InferenceRuntime & Pick<OnnxSessions, 'load' | 'runInto'>
 
 /** Whether graphs can write into the caller's buffers there. */
 export function canTrain(runtime: InferenceRuntime): runtime is InProcessRuntime {

@@ -1,5 +1,12 @@
 /** Layer 5: fitting and calibration. */
-export { compressClassifier } from './compress.ts'
+
+export type { ClassifierData } from './closed-set/cross-fit.ts'
+export {
+  type ClassifierCandidate,
+  type FitClassifierOptions,
+  fitClassifier,
+} from './closed-set/fit-classifier.ts'
+export { compressClassifier } from './compress/compress.ts'
 export type {
   CompressedClassifier,
   CompressibleModel,
@@ -9,17 +16,8 @@ export type {
   CompressRow,
   CompressVariant,
   LabelledRows,
-} from './compress-types.ts'
-export { defaultVariants } from './compress-variants.ts'
-export type { ClassifierData } from './cross-fit.ts'
-export { exportModel, modelGraph, type TrainedParts } from './export-model.ts'
-export {
-  type ClassifierCandidate,
-  type FitClassifierOptions,
-  fitClassifier,
-} from './fit-classifier.ts'
-export type { LabelledRow, Span, TrainTask } from './labelled-rows.ts'
-export { type ModelCardRecord, renderModelCard } from './model-card.ts'
+} from './compress/compress-types.ts'
+export { defaultVariants } from './compress/compress-variants.ts'
 export {
   completeRecipe,
   parseRecipe,
@@ -27,33 +25,37 @@ export {
   type Recipe,
   recipeId,
   type TrainingMethod,
-} from './recipe.ts'
+} from './fine-tune/recipe.ts'
+export { exportModel, modelGraph, type TrainedParts } from './model/export-model.ts'
+export type { LabelledRow, Span, TrainTask } from './model/labelled-rows.ts'
+export { type ModelCardRecord, renderModelCard } from './model/model-card.ts'
 export {
   type RunRecord,
   readRunRecord,
   runsFolder,
   type Tried,
   writeRunRecord,
-} from './run-record.ts'
-export type { SearchMethod } from './search-plan.ts'
-export {
-  type TorchBaseModel,
-  type TorchJobOptions,
-  type TorchJobRow,
-  writeTorchJob,
-} from './torch-job.ts'
-export type { TorchJob, TorchJobMetrics } from './torch-job-format.ts'
-export { readTorchJobResult, type TorchJobResult } from './torch-job-result.ts'
+} from './model/run-record.ts'
+export type { SearchMethod } from './model/search-plan.ts'
+export { type TeachOptions, teachRows } from './model/teach-rows.ts'
 export {
   type TrainedModel,
   type TrainModelOptions,
   type TrainProgress,
   trainModel,
-} from './train-model.ts'
+} from './model/train-model.ts'
+export type { LabelMetrics, TrainingMetrics } from './model/training-metrics.ts'
+export {
+  type TorchBaseModel,
+  type TorchJobOptions,
+  type TorchJobRow,
+  writeTorchJob,
+} from './torch/torch-job.ts'
+export type { TorchJob, TorchJobMetrics } from './torch/torch-job-format.ts'
+export { readTorchJobResult, type TorchJobResult } from './torch/torch-job-result.ts'
 export {
   readTorchTraining,
   type TorchOrder,
   type TorchTrained,
   writeTorchTraining,
-} from './train-torch.ts'
-export type { LabelMetrics, TrainingMetrics } from './training-metrics.ts'
+} from './torch/train-torch.ts'

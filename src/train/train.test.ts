@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest'
 import { openInProcessRuntime } from '../runtimes/index.ts'
 import { createRng } from '../util/index.ts'
-import { fitConfidence } from './fit-combiner.ts'
-import { openHeadFitter } from './fit-head.ts'
-import { foldsByGroup } from './folds.ts'
-import { minimise } from './lbfgs.ts'
-import { solveSymmetric } from './linear-algebra.ts'
+import { fitConfidence } from './closed-set/fit-combiner.ts'
+import { foldsByGroup } from './closed-set/folds.ts'
+import { openHeadFitter } from './head/fit-head.ts'
+import { minimise } from './head/lbfgs.ts'
+import { solveSymmetric } from './head/linear-algebra.ts'
 
 describe('foldsByGroup', () => {
   it('never parts a group and fills the folds evenly', () => {

@@ -69,7 +69,8 @@ export const trainCommand: Command = {
     option('label-column', 'NAME', 'Column of the label or labels.'),
     option('label-smoothing', 'SHARE', 'Part of every target that goes to all labels evenly.'),
     option('class-weights', 'KIND', 'none, or balanced: rare labels count more.'),
-    option('temperature', 'T', 'Softens the probabilities of a teacher in the rows.'),
+    option('teacher', 'FOLDER', 'Model folder whose probabilities are learned instead of labels.'),
+    option('temperature', 'T', 'Softens the probabilities of a teacher.'),
     jsonOption,
   ],
   examples: [
@@ -117,6 +118,7 @@ function trainParams(input: CommandInput) {
     base: baseOf(text('base') ?? ''),
     output: resolve(text('output') ?? defaultOutput(file)),
     method: choice(input, 'method', METHODS) ?? 'auto',
+    teacher: folderOf(text('teacher')),
     on: choice(input, 'on', ['here', 'torch']) ?? 'here',
     recipe: text('recipe') ?? null,
     budgetMs: budget(text('budget') ?? '3m'),
@@ -128,6 +130,10 @@ function trainParams(input: CommandInput) {
       ...named('temperature', numberOption(input, 'temperature', { min: 1, max: 100 })),
     },
   }
+}
+
+function folderOf(path: string | undefined): string | null {
+  return path === undefined ? null : resolve(path)
 }
 
 function named(name: string, value: string | number | undefined) {

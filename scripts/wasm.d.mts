@@ -1,0 +1,2 @@
+/** The bytes of src/engine/adamw.wat, base64. */
+export function assemble(): Promise<string>

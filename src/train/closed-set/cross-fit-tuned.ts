@@ -1,0 +1,281 @@
+/** Fine-tuned upper layers with a head, cross-fitted: which recipe, and how it does on rows it did not see. Knows no other part. */
+import type { TrainingRuntime } from '../../engine/index.ts'
+import {
+  ENCODER_MASK,
+  type EncoderBase,
+  frozenModules,
+  HEAD_LOGITS,
+  headOpinion,
+  type LinearHead,
+  type Opinion,
+  TUNED_INPUT,
+  type TunedLayers,
+  tunedGraph,
+} from '../../models/index.ts'
+import type { InferenceRuntime } from '../../runtimes/index.ts'
+import { newId } from '../../util/index.ts'
+import { fineTune, type TrainingRows } from '../fine-tune/fine-tune.ts'
+import { computePrefix, type PrefixCache, prefixBytes } from '../fine-tune/prefix-cache.ts'
+import { completeRecipe, type Recipe } from '../fine-tune/recipe.ts'
+import { tunedWeights } from '../fine-tune/tuned-weights.ts'
+import { type HeadFitter, openHeadFitter } from '../head/fit-head.ts'
+import {
+  allRows,
+  type ClassifierData,
+  type CrossFitContext,
+  type Folds,
+  otherRows,
+  rowsOfFold,
+} from './cross-fit.ts'
+import { foldsByGroup } from './folds.ts'
+
+export interface TunedModel {
+  readonly tuned: TunedLayers
+  readonly head: LinearHead
+  readonly recipe: Recipe
+}
+
+export interface TunedFit {
+  readonly model: TunedModel
+  /** Opinion of the head on each row, out of fold. */
+  readonly opinions: readonly Opinion[]
+}
+
+export interface TunedContext extends CrossFitContext {
+  readonly base: EncoderBase
+  /** Where heads are fitted. */
+  readonly runtime: InferenceRuntime
+  readonly training: TrainingRuntime
+  /** Frozen embeddings of the inputs, [rows, dimension]: the head starts as logistic regression on them. */
+  readonly embeddings: Float32Array
+}
+
+/** Layers that train: more of them gain nothing on the sets of docs/log.md, and cost their time. */
+const TUNED_LAYERS = 2
+/** The head starts as if fitted to embeddings of length 1, so its weights shrink by this. */
+const SCALE = 20
+/** Tried in this order as time allows; the later one must do better on the first fold. */
+const METHODS = [
+  { method: 'full', learningRate: 2e-4 },
+  { method: 'lora', learningRate: 2e-3 },
+] as const
+/** Folds and epochs in order of preference; a plan costs about folds × epochs passes over the rows. */
+const PLANS = [
+  { foldCount: 3, epochCount: 4 },
+  { foldCount: 2, epochCount: 4 },
+  { foldCount: 2, epochCount: 3 },
+  { foldCount: 2, epochCount: 2 },
+] as const
+/** Share of the time left that a plan may take by estimate. */
+const BUDGET_SHARE = 0.85
+/** A row of training costs this many times a row through the lower layers: measured, docs/log.md. */
+const COST_PER_PREFIX = 2.5
+const MEMORY_BYTES = 1 << 30
+const EVALUATION_ROWS = 64
+const MAX_EVALUATIONS = 80
+
+/**
+ * Null where there is no time or memory for it, or fewer than two classes.
+ * @throws cancelled, runtime-failed, training-diverged
+ */
+export async function crossFitTuned(
+  data: ClassifierData,
+  context: TunedContext,
+): Promise<TunedFit | null> {
+  const { base, training, pace, rng, onProgress } = context
+  const { config, weights } = base
+  const firstLayer = Math.max(0, config.layerCount - TUNED_LAYERS)
+  const sequences = data.inputs.map(base.encode)
+  if (data.classCount < 2 || config.pooling === 'pooler') return null
+  if (prefixBytes(sequences, config.hiddenSize) > MEMORY_BYTES) return null
+  const startMs = pace.leftMs()
+  const prefix = await computePrefix({
+    config,
+    modules: frozenModules(config, weights),
+    layerCount: firstLayer,
+    sequences,
+    runtime: training,
+    pace,
+    onProgress: done => onProgress('lower layers', done, sequences.length),
+  })
+  const epochMs = COST_PER_PREFIX * (startMs - pace.leftMs())
+  const plan = PLANS.find(
+    ({ foldCount, epochCount }) => foldCount * epochCount * epochMs < BUDGET_SHARE * pace.leftMs(),
+  )
+  if (plan === undefined) return null
+  const split = foldsByGroup(data.groups, plan.foldCount, rng.fork('tuned folds'))
+  if (split.foldCount < 2) return null
+  const heads = await openHeads(data, context)
+  try {
+    return await fitFolds({ data, context, prefix, split, heads, sequences, plan, epochMs })
+  } finally {
+    await heads.close().catch(() => {})
+  }
+}
+
+interface Job {
+  readonly data: ClassifierData
+  readonly context: TunedContext
+  readonly prefix: PrefixCache
+  readonly split: Folds
+  readonly heads: HeadFitter
+  readonly sequences: readonly number[][]
+  readonly plan: (typeof PLANS)[number]
+  readonly epochMs: number
+}
+
+async function fitFolds(job: Job): Promise<TunedFit> {
+  const { data, split, context, plan, epochMs } = job
+  const logits = new Float32Array(data.labels.length * data.classCount)
+  const recipeOf = (method: (typeof METHODS)[number]) =>
+    completeRecipe({
+      ...method,
+      layerCount: TUNED_LAYERS,
+      epochCount: plan.epochCount,
+      headLearningRate: 5e-4,
+      scale: SCALE,
+      seed: context.rng.fork('recipe').int(2 ** 31),
+    })
+  const [standard, ...others] = METHODS
+  let recipe = recipeOf(standard)
+  let best = await predictFold(job, 0, recipe, logits)
+  const restCost = plan.foldCount * plan.epochCount * epochMs
+  for (const other of others) {
+    if (context.pace.leftMs() * BUDGET_SHARE < restCost) break
+    const candidate = recipeOf(other)
+    const found = logits.slice()
+    const loss = await predictFold(job, 0, candidate, found)
+    if (loss < best) {
+      best = loss
+      recipe = candidate
+      logits.set(found)
+    }
+  }
+  for (let fold = 1; fold < split.foldCount; fold++) await predictFold(job, fold, recipe, logits)
+  const model = await fitOn(job, allRows(data.labels.length), recipe, 'all rows')
+  const { classCount } = data
+  const opinions = data.inputs.map((_, row) =>
+    headOpinion(logits.subarray(row * classCount, (row + 1) * classCount)),
+  )
+  return { model, opinions }
+}
+
+/** Fits without a fold, writes logits of its rows, and returns their mean log loss. */
+async function predictFold(
+  job: Job,
+  fold: number,
+  recipe: Recipe,
+  logits: Float32Array,
+): Promise<number> {
+  const { split, data } = job
+  const stage = `fold ${fold + 1} of ${split.foldCount}, ${recipe.method}`
+  const model = await fitOn(job, otherRows(split, fold), recipe, stage)
+  const rows = rowsOfFold(split, fold)
+  await predictRows(job, model, rows, logits)
+  const { classCount, labels } = data
+  let loss = 0
+  let count = 0
+  for (const row of rows) {
+    const label = labels[row] as number
+    if (label < 0) continue
+    const { logProbabilities } = headOpinion(
+      logits.subarray(row * classCount, (row + 1) * classCount),
+    )
+    loss -= logProbabilities[label] as number
+    count++
+  }
+  return loss / Math.max(1, count)
+}
+
+async function fitOn(
+  job: Job,
+  rows: Int32Array,
+  recipe: Recipe,
+  stage: string,
+): Promise<TunedModel> {
+  const { data, context, prefix, heads, sequences } = job
+  const { base, training, pace, signal, onProgress } = context
+  const { config, weights } = base
+  const { labels, classCount } = data
+  const subset = [...rows.filter(row => (labels[row] as number) >= 0)]
+  const isTaught = new Float32Array(labels.length)
+  for (const row of subset) isTaught[row] = 1
+  const linear = await heads.fit(isTaught, { maxEvaluations: MAX_EVALUATIONS, signal })
+  const fitted = await fineTune({
+    config,
+    weights,
+    rows: { ...trainingRows(data, sequences), subset },
+    recipe,
+    head: { weights: linear.weights.map(value => value / recipe.scale), bias: linear.bias },
+    runtime: training,
+    pace,
+    prefix,
+    onStep: ({ step, stepCount }) => onProgress(`fine-tune: ${stage}`, step, stepCount),
+  })
+  const { layers } = tunedWeights(weights, fitted)
+  const { firstLayer } = fitted
+  return {
+    tuned: { firstLayer, layers: layers.slice(firstLayer), scale: recipe.scale },
+    head: { dimension: config.hiddenSize, classCount, ...fitted.head },
+    recipe,
+  }
+}
+
+function trainingRows(
+  { labels, classCount }: ClassifierData,
+  sequences: readonly number[][],
+): TrainingRows {
+  const targets = new Float32Array(labels.length * classCount)
+  labels.forEach((label, row) => {
+    if (label >= 0) targets[row * classCount + label] = 1
+  })
+  return { sequences, classCount, targets, weights: new Float32Array(labels.length).fill(1) }
+}
+
+/** Logits of some rows, from the cached states of the lower layers. */
+async function predictRows(
+  { data, context, prefix, sequences }: Job,
+  { tuned, head }: TunedModel,
+  rows: Int32Array,
+  logits: Float32Array,
+): Promise<void> {
+  const { training, base, pace } = context
+  const { classCount } = data
+  const session = newId('job')
+  await training.load(session, tunedGraph({ config: base.config, tuned, head }))
+  const length = (row: number) => (sequences[row] as number[]).length
+  const byLength = [...rows].sort((a, b) => length(b) - length(a))
+  try {
+    for (let at = 0; at < byLength.length; at += EVALUATION_ROWS) {
+      await pace.breathe()
+      const batch = byLength.slice(at, at + EVALUATION_ROWS)
+      const longest = length(batch[0] as number)
+      const mask = new BigInt64Array(batch.length * longest)
+      batch.forEach((row, i) => {
+        mask.fill(1n, i * longest, i * longest + length(row))
+      })
+      const out = new Float32Array(batch.length * classCount)
+      await training.runInto(
+        session,
+        {
+          [TUNED_INPUT]: prefix.batch(batch, longest),
+          [ENCODER_MASK]: { type: 'int64', dims: [batch.length, longest], data: mask },
+        },
+        { [HEAD_LOGITS]: { type: 'float32', dims: [batch.length, classCount], data: out } },
+      )
+      batch.forEach((row, i) => {
+        logits.set(out.subarray(i * classCount, (i + 1) * classCount), row * classCount)
+      })
+    }
+  } finally {
+    await training.unload(session)
+  }
+}
+
+function openHeads(
+  { labels, classCount }: ClassifierData,
+  { base, runtime, embeddings }: TunedContext,
+): Promise<HeadFitter> {
+  const dimension = base.config.hiddenSize
+  return openHeadFitter(runtime, { dimension, classCount, labels, embeddings })
+}

@@ -1,0 +1,101 @@
+/** What compressing takes and gives. */
+import type { CertificationOutcome } from '../../evals/index.ts'
+import type { LinearHead, ModelFolder, Precision } from '../../models/index.ts'
+import type { InferenceRuntime } from '../../runtimes/index.ts'
+import type { Clock } from '../../util/index.ts'
+
+/** The model that variants are made of. */
+export type CompressibleModel = Pick<
+  ModelFolder,
+  'config' | 'weights' | 'tokenizer' | 'isNormalised'
+>
+
+/** What is done to the model, in this order. */
+export interface CompressVariant {
+  readonly name: string
+  /** Layers that stay, from 0; all when left out. */
+  readonly keepLayers?: readonly number[]
+  /** Keeps the tokens of the rows that heads are fitted to. */
+  readonly trimVocabulary?: boolean
+  /** Trains the model again after parts were left out. */
+  readonly heal?: (model: CompressibleModel) => Promise<CompressibleModel>
+  readonly precision: Precision
+}
+
+/** Rows of one role; every array has one entry per row. */
+export interface LabelledRows {
+  readonly inputs: readonly string[]
+  readonly labels: Int32Array
+  /** Rows of one group are near-duplicates; only certification rows must be of different groups, each from a group of its own. */
+  readonly groups: Int32Array
+}
+
+export interface CompressOptions {
+  readonly model: CompressibleModel
+  readonly variants: readonly CompressVariant[]
+  readonly classCount: number
+  /** Split inside by group: four fifths fit heads, the rest selects. */
+  readonly training: LabelledRows
+  /** Looked at once, after everything is chosen. */
+  readonly certification: LabelledRows
+  readonly targetRisk: number
+  readonly delta: number
+  /** `every`: each row at delta ÷ rows. `chosen`: only the variant picked on selection rows, at all of delta. */
+  readonly certified: 'every' | 'chosen'
+  /** Accuracy that the chosen variant may lose against the first one, on selection rows. Default 0.005. */
+  readonly maxAccuracyLoss?: number
+  readonly seed: number
+  readonly runtime: InferenceRuntime
+  readonly signal: AbortSignal
+  /** Times the variants. Default: the machine's. */
+  readonly clock?: Clock
+  readonly onProgress?: (stage: string, doneCount: number, totalCount: number) => void
+}
+
+/** One line of the table; plain JSON. */
+export interface CompressRow {
+  readonly name: string
+  readonly precision: Precision
+  readonly layerCount: number
+  readonly vocabularySize: number
+  /** Graph, head and tokenizer. */
+  readonly byteCount: number
+  /** Of one text, tokenising and head included: the median of alternating rounds. */
+  readonly latencyMs: number
+  /** Share of selection rows that are right: what the choice is made on. */
+  readonly selectionAccuracy: number
+  /** Coverage that a certificate at the target would have on the selection rows: an estimate. */
+  readonly selectionCoverage: number
+  /** Share of certification rows that are right; null where only the chosen variant was looked at. */
+  readonly accuracy: number | null
+  /** null where only the chosen variant was certified. */
+  readonly certificate: CertificationOutcome | null
+}
+
+export interface CompressReport {
+  readonly rows: readonly CompressRow[]
+  /** Name of the fastest variant that loses no more accuracy than allowed; the first one where none does. */
+  readonly chosen: string
+  readonly maxAccuracyLoss: number
+  readonly targetRisk: number
+  /** δ of each certificate. */
+  readonly deltaPerLook: number
+  readonly fitCount: number
+  readonly selectionCount: number
+  readonly certificationCount: number
+}
+
+/** A variant with everything that serving it needs. */
+export interface CompressedClassifier {
+  readonly variant: CompressVariant
+  readonly model: CompressibleModel
+  readonly graph: Uint8Array<ArrayBuffer>
+  readonly head: LinearHead
+  /** Thresholds at quantiles of this variant's own selection scores. */
+  readonly grid: readonly number[]
+}
+
+export interface CompressResult {
+  readonly report: CompressReport
+  readonly chosen: CompressedClassifier
+}

@@ -1,0 +1,367 @@
+/** Fine-tunes an encoder with a head on rows of texts and targets. Knows no classes by name, no traffic and no certificate. */
+
+import {
+  adamW,
+  constantSchedule,
+  cosineSchedule,
+  linearSchedule,
+  openTrainer,
+  type Schedule,
+  type Trainer,
+  type TrainingRuntime,
+} from '../../engine/index.ts'
+import { assert } from '../../errors.ts'
+import type { EncoderConfig, EncoderWeights } from '../../models/index.ts'
+import { type Clock, createRng, systemClock } from '../../util/index.ts'
+import {
+  checkRows,
+  classesOf,
+  type LayOutOptions,
+  microBatches,
+  type TrainingRows,
+  unitStarts,
+} from '../model/training-rows.ts'
+import type { Pace } from '../pace.ts'
+import { openBest } from './best-epoch.ts'
+import { type Checkpoint, readCheckpoint, writeCheckpoint } from './checkpoint.ts'
+import { planClassEpoch } from './class-batches.ts'
+import {
+  type ClassifierGraph,
+  classifierGraph,
+  HEAD_BIAS,
+  HEAD_WEIGHT,
+} from './classifier-graph.ts'
+import { type Forward, openForward } from './forward.ts'
+import { computePrefix, type PrefixCache, prefixBytes } from './prefix-cache.ts'
+import type { Recipe } from './recipe.ts'
+import { type TrainableEncoder, trainableEncoder } from './trainable-encoder.ts'
+import { planEpoch } from './training-batches.ts'
+
+export type { TrainingRows } from '../model/training-rows.ts'
+
+export interface FineTuneOptions {
+  readonly config: EncoderConfig
+  readonly weights: EncoderWeights
+  readonly rows: TrainingRows
+  readonly recipe: Recipe
+  /** Start of the head, [hidden, classCount] and [classCount]; small random numbers without. */
+  readonly head?: { readonly weights: Float32Array; readonly bias: Float32Array }
+  readonly runtime: TrainingRuntime
+  readonly pace: Pace
+  /** Largest cache of frozen layers; beyond it they are computed in every step. */
+  readonly memoryBytes?: number
+  /** Already computed states of the frozen layers; null: they are computed in every step. */
+  readonly prefix?: PrefixCache | null
+  /**
+   * Where to keep the state of the run, and how often; a run with the same `runId` goes on from there. The state is also kept
+   * when the run is cancelled.
+   */
+  readonly checkpoint?: CheckpointOptions
+  readonly onStep?: (progress: StepProgress) => void
+  /** Rows held back, looked at after every epoch: training ends once they stop improving, with the weights of the best epoch. */
+  readonly heldBack?: HeldBack
+  readonly clock?: Clock
+}
+
+export interface CheckpointOptions {
+  readonly path: string
+  readonly runId: string
+  readonly everySteps?: number
+  /** Milliseconds of training between two checkpoints. */
+  readonly everyMs?: number
+}
+
+export interface HeldBack {
+  /** Which of the rows: others than those that train. */
+  readonly subset: readonly number[]
+  /** How bad these logits [units, classCount] are, filled for the rows held back; lower is better. */
+  readonly judge: (logits: Float32Array) => number
+  /** Epochs without improvement before training ends. */
+  readonly patience: number
+}
+
+export interface StepProgress {
+  readonly step: number
+  readonly stepCount: number
+  readonly loss: number
+  /** Rows trained on since the start of this process. */
+  readonly rowCount: number
+}
+
+export interface FineTuned {
+  readonly recipe: Recipe
+  readonly firstLayer: number
+  /** Trained tensors by name, matrices `[in, out]`, adapters as PEFT has them. */
+  readonly tensors: ReadonlyMap<string, Float32Array>
+  readonly head: { readonly weights: Float32Array; readonly bias: Float32Array }
+  /** Trained word embeddings, [vocabulary, hidden]. */
+  readonly words?: Float32Array
+  /** Mean loss of each epoch that was run. */
+  readonly epochLosses: readonly number[]
+  /** What `heldBack.judge` said after each epoch. */
+  readonly heldBackLosses: readonly number[]
+  /** The epoch, from 1, that the weights are of. */
+  readonly bestEpoch: number
+  /** Logits of the rows held back under these weights, [units, classCount], others 0. */
+  readonly heldBackLogits: Float32Array | null
+}
+
+/** Rows of a batch at most, beside `batchTokens`. */
+const MAX_ROWS = 32
+/** Of frozen states kept; a gigabyte is 45,000 requests of 16 tokens. */
+const MEMORY_BYTES = 1 << 30
+
+/**
+ * Deterministic by `recipe.seed` at an equal number of threads.
+ * @throws training-diverged, cancelled, request-invalid, runtime-failed
+ */
+export async function fineTune(options: FineTuneOptions): Promise<FineTuned> {
+  const { recipe, rows, config, weights, runtime } = options
+  checkRows(rows)
+  const rng = createRng(`fine-tune/${recipe.seed}`)
+  const encoder = trainableEncoder({ config, weights, recipe, rng: rng.fork('adapters') })
+  const prefix = await prefixOf(encoder, options)
+  const { classCount, kind = 'single-label' } = rows
+  const head = options.head ?? randomHead(config.hiddenSize, classCount, rng.fork('head'))
+  const graph = classifierGraph({
+    config,
+    encoder,
+    classCount,
+    kind,
+    temperature: recipe.temperature,
+    scale: recipe.scale,
+    head,
+    isPrefixCached: prefix !== null,
+    ...(recipe.method === 'contrastive' && {
+      contrast: { share: recipe.contrastShare, temperature: recipe.contrastTemperature },
+    }),
+  })
+  const trainer = await openTrainer({
+    graph,
+    parameters: graph.specs.map(spec => ({ ...spec, ...rateOf(spec.input.name, recipe) })),
+    rows: encoder.rows,
+    optimizer: adamW(),
+    runtime,
+  })
+  const forward = options.heldBack ? await openForward(graph, { classCount, runtime }) : null
+  try {
+    const ended = await runEpochs(trainer, { ...options, prefix, encoder, forward })
+    return { ...collect(trainer, { encoder, graph, recipe }), ...ended }
+  } finally {
+    await forward?.close()
+    await trainer.close()
+  }
+}
+
+/** The head's own learning rate, as a factor of the encoder's. */
+function rateOf(name: string, { learningRate, headLearningRate }: Recipe) {
+  const isHead = name === HEAD_WEIGHT || name === HEAD_BIAS
+  return isHead ? { learningRateScale: headLearningRate / learningRate } : {}
+}
+
+function prefixOf(
+  encoder: TrainableEncoder,
+  options: FineTuneOptions,
+): Promise<PrefixCache | null> {
+  const { config, rows, runtime, pace, prefix, memoryBytes = MEMORY_BYTES } = options
+  if (prefix !== undefined) return Promise.resolve(prefix)
+  const isWorthwhile = encoder.firstLayer > 0 && options.recipe.epochCount > 1
+  const bytes = prefixBytes(rows.sequences, config.hiddenSize)
+  if (!isWorthwhile || bytes > memoryBytes) return Promise.resolve(null)
+  const { modules, firstLayer: layerCount } = encoder
+  return computePrefix({ config, modules, layerCount, sequences: rows.sequences, runtime, pace })
+}
+
+interface Run extends Omit<FineTuneOptions, 'prefix'> {
+  readonly prefix: PrefixCache | null
+  readonly encoder: TrainableEncoder
+  readonly forward: Forward | null
+}
+
+type Ended = Pick<FineTuned, 'epochLosses' | 'heldBackLosses' | 'bestEpoch' | 'heldBackLogits'>
+
+async function runEpochs(trainer: Trainer, run: Run): Promise<Ended> {
+  const { recipe, heldBack } = run
+  const epochs = planEpochs(run)
+  const rate = scheduleOf(recipe, epochs.flat().length)
+  const layOut = layOutOptions(run)
+  const best = openBest(trainer)
+  const keeper = await openKeeper(trainer, { run, best, epochCount: epochs.length })
+  const { lossSums, heldBackLosses } = keeper
+  const last = Math.min(recipe.stopAfterEpoch ?? epochs.length, epochs.length)
+  const progress = startProgress(run, epochs.slice(0, last).flat().length)
+  let start = 0
+  for (const [epoch, steps] of epochs.slice(0, last).entries()) {
+    for (const [i, group] of steps.entries()) {
+      if (start + i < trainer.step) continue
+      await keeper.breathe()
+      const { loss } = await trainer.train(microBatches(group, layOut), {
+        learningRate: recipe.learningRate * rate(start + i),
+        weightDecay: recipe.weightDecay,
+        maxGradientNorm: recipe.maxGradientNorm,
+      })
+      lossSums[epoch] = (lossSums[epoch] as number) + loss / steps.length
+      progress(trainer.step, loss, group)
+      await keeper.afterStep()
+    }
+    start += steps.length
+    if (heldBack === undefined) continue
+    if (heldBackLosses.length <= epoch) {
+      heldBackLosses.push(heldBack.judge(await logitsNow(trainer, run)))
+      if (best.epochOf(heldBackLosses) === epoch + 1) best.keep()
+    }
+    if (epoch + 1 - best.epochOf(heldBackLosses) >= heldBack.patience) break
+  }
+  best.restore()
+  return {
+    epochLosses: lossSums.slice(0, heldBack === undefined ? last : heldBackLosses.length),
+    heldBackLosses,
+    bestEpoch: heldBack === undefined ? last : best.epochOf(heldBackLosses),
+    heldBackLogits: heldBack === undefined ? null : await logitsNow(trainer, run),
+  }
+}
+
+function layOutOptions({ rows, prefix, encoder, recipe }: Run): LayOutOptions {
+  return {
+    rows,
+    starts: unitStarts(rows),
+    prefix,
+    trainsWords: encoder.rows.length > 0,
+    comparesRows: recipe.method === 'contrastive',
+  }
+}
+
+/** Batches by epoch and step. */
+function planEpochs({ recipe, rows }: Run): number[][][][] {
+  const subset = rows.subset ?? [...rows.sequences.keys()]
+  const lengths = subset.map(row => (rows.sequences[row] as readonly number[]).length)
+  const options = { lengths, batchTokens: recipe.batchTokens, maxRows: MAX_ROWS }
+  const classes = recipe.method === 'contrastive' ? classesOf(rows, subset) : null
+  return Array.from({ length: recipe.epochCount }, (_, epoch) => {
+    const rng = createRng(`fine-tune/${recipe.seed}/epoch/${epoch}`)
+    const plan =
+      classes === null
+        ? planEpoch(options, rng)
+        : planClassEpoch({ ...options, classes, rowsPerClass: recipe.rowsPerClass }, rng)
+    const batches = plan.map(batch => batch.map(i => subset[i] as number))
+    return groupsOf(batches, recipe.accumulationSteps)
+  })
+}
+
+function startProgress({ onStep }: Run, stepCount: number) {
+  let rowCount = 0
+  return (step: number, loss: number, group: readonly number[][]): void => {
+    rowCount += group.reduce((sum, batch) => sum + batch.length, 0)
+    onStep?.({ step, stepCount, loss, rowCount })
+  }
+}
+
+function logitsNow(trainer: Trainer, run: Run): Promise<Float32Array> {
+  const { heldBack, forward, encoder, rows, prefix, pace } = run
+  assert(heldBack !== undefined && forward !== null, 'rows held back are looked at')
+  const valuesOf = (name: string) => {
+    const table = encoder.rows.find(one => one.input.name === name)?.table
+    return trainer.values.get(name) ?? table ?? new Float32Array(0)
+  }
+  return forward.logits({ ...rows, subset: heldBack.subset }, { valuesOf, prefix, pace })
+}
+
+/** Takes up where an earlier run stopped, and writes down how far this one is. */
+async function openKeeper(
+  trainer: Trainer,
+  { run, best, epochCount }: { run: Run; best: ReturnType<typeof openBest>; epochCount: number },
+) {
+  const { checkpoint, pace, clock = systemClock } = run
+  const resumed = checkpoint && (await readCheckpoint(checkpoint.path, checkpoint.runId))
+  if (resumed) {
+    trainer.restore(resumed.state)
+    best.load(resumed.state.buffers)
+  }
+  const kept = resumed?.progress as { lossSums?: number[]; heldBackLosses?: number[] } | undefined
+  const lossSums = kept?.lossSums ?? Array.from({ length: epochCount }, () => 0)
+  const heldBackLosses = kept?.heldBackLosses ?? []
+  let writtenMs = clock.monotonic()
+  let writtenStep = trainer.step
+  const write = async (): Promise<void> => {
+    if (checkpoint === undefined || trainer.step === writtenStep) return
+    const { step, buffers } = trainer.state()
+    const progress: Checkpoint['progress'] = { lossSums, heldBackLosses }
+    await writeCheckpoint(checkpoint.path, {
+      runId: checkpoint.runId,
+      state: { step, buffers: { ...buffers, ...best.buffers() } },
+      progress,
+    })
+    writtenMs = clock.monotonic()
+    writtenStep = step
+  }
+  return {
+    lossSums,
+    heldBackLosses,
+    async afterStep(): Promise<void> {
+      const { everySteps, everyMs } = checkpoint ?? {}
+      const isDue =
+        (everySteps !== undefined && trainer.step % everySteps === 0) ||
+        (everyMs !== undefined && clock.monotonic() - writtenMs >= everyMs)
+      if (isDue) await write()
+    },
+    /** A turn for the event loop; a run that is cancelled here is kept first. */
+    async breathe(): Promise<void> {
+      try {
+        await pace.breathe()
+      } catch (error) {
+        await write()
+        throw error
+      }
+    },
+  }
+}
+
+function groupsOf(batches: number[][], size: number): number[][][] {
+  const groups: number[][][] = []
+  for (let at = 0; at < batches.length; at += size) groups.push(batches.slice(at, at + size))
+  return groups
+}
+
+/** The first step already moves: a warm-up counts from 1. */
+function scheduleOf({ schedule, warmupShare }: Recipe, stepCount: number): Schedule {
+  const warmupCount = Math.round(warmupShare * stepCount)
+  const options = { stepCount: stepCount + 1, warmupCount }
+  const shape = { linear: linearSchedule, cosine: cosineSchedule, constant: constantSchedule }
+  const rate = shape[schedule](options)
+  return step => rate(step + 1)
+}
+
+function collect(
+  trainer: Trainer,
+  {
+    encoder,
+    recipe,
+  }: {
+    encoder: TrainableEncoder
+    graph: ClassifierGraph
+    recipe: Recipe
+  },
+): Omit<FineTuned, keyof Ended> {
+  const tensors = new Map([...trainer.values].map(([name, values]) => [name, values.slice()]))
+  const head = {
+    weights: tensors.get(HEAD_WEIGHT) as Float32Array,
+    bias: tensors.get(HEAD_BIAS) as Float32Array,
+  }
+  tensors.delete(HEAD_WEIGHT)
+  tensors.delete(HEAD_BIAS)
+  const [words] = encoder.rows
+  return {
+    recipe,
+    firstLayer: encoder.firstLayer,
+    tensors,
+    head,
+    ...(words && { words: words.table }),
+  }
+}
+
+function randomHead(hiddenSize: number, classCount: number, rng: { normal(): number }) {
+  return {
+    weights: Float32Array.from({ length: hiddenSize * classCount }, () => 0.02 * rng.normal()),
+    bias: new Float32Array(classCount),
+  }
+}

@@ -1,0 +1,91 @@
+/** Fits linear heads on fixed embeddings: multinomial logistic regression by L-BFGS in the runtime. Knows no folds. */
+import { UnderstudyError } from '../../errors.ts'
+import type { LinearHead } from '../../models/index.ts'
+import type { InferenceRuntime, Tensor } from '../../runtimes/index.ts'
+import { newId } from '../../util/index.ts'
+import { type HeadRows, headLossGraph, LOSS_FEEDS, LOSS_OUTPUTS } from './head-loss.ts'
+import { type Evaluation, minimise } from './lbfgs.ts'
+
+export interface HeadFitter {
+  /** Fits to the rows with a positive weight; several may run at once. @throws cancelled, runtime-failed */
+  fit(rowWeights: Float32Array, options: HeadFitOptions): Promise<LinearHead>
+  close(): Promise<void>
+}
+
+export interface HeadFitOptions {
+  readonly maxEvaluations: number
+  readonly signal: AbortSignal
+  readonly shouldStop?: () => boolean
+}
+
+/** Strength of ½·ridge·‖weights‖² against losses summed over rows: 1/C with C = 30, see docs/log.md. */
+const RIDGE = 1 / 30
+
+/** Loads rows into the runtime once, for any number of fits. Rows labelled −1 teach nothing. */
+export async function openHeadFitter(
+  runtime: InferenceRuntime,
+  rows: HeadRows,
+): Promise<HeadFitter> {
+  const { dimension, classCount, labels } = rows
+  const session = newId('job')
+  await runtime.load(session, headLossGraph(rows))
+  const weightCount = dimension * classCount
+  return {
+    async fit(rowWeights, { signal, ...options }) {
+      const taught = rowWeights.map((weight, row) => ((labels[row] as number) < 0 ? 0 : weight))
+      const evaluate = async (x: Float64Array): Promise<Evaluation> => {
+        const outputs = await runtime.run(
+          [{ session, feeds: feedsOf(x, taught, { dimension, classCount }) }],
+          { signal },
+        )
+        return withRidge(x, outputs, weightCount)
+      }
+      const x = await minimise(new Float64Array(weightCount + classCount), evaluate, options)
+      return {
+        dimension,
+        classCount,
+        weights: Float32Array.from(x.subarray(0, weightCount)),
+        bias: Float32Array.from(x.subarray(weightCount)),
+      }
+    },
+    close: () => runtime.unload(session),
+  }
+}
+
+function feedsOf(
+  x: Float64Array,
+  rowWeights: Float32Array,
+  { dimension, classCount }: { dimension: number; classCount: number },
+): Record<string, Tensor> {
+  const values = Float32Array.from(x)
+  const at = dimension * classCount
+  const float = (dims: number[], data: Float32Array): Tensor => ({ type: 'float32', dims, data })
+  return {
+    [LOSS_FEEDS.weights]: float([dimension, classCount], values.slice(0, at)),
+    [LOSS_FEEDS.bias]: float([classCount], values.slice(at)),
+    [LOSS_FEEDS.rowWeights]: float([rowWeights.length, 1], rowWeights.slice()),
+  }
+}
+
+/** The bias is not penalised. */
+function withRidge(
+  x: Float64Array,
+  outputs: Readonly<Record<string, Tensor>>,
+  weightCount: number,
+): Evaluation {
+  const gradient = new Float64Array(x.length)
+  gradient.set(floats(outputs[LOSS_OUTPUTS.weights]), 0)
+  gradient.set(floats(outputs[LOSS_OUTPUTS.bias]), weightCount)
+  let loss = floats(outputs[LOSS_OUTPUTS.loss])[0] as number
+  for (let i = 0; i < weightCount; i++) {
+    const weight = x[i] as number
+    loss += 0.5 * RIDGE * weight * weight
+    gradient[i] = (gradient[i] as number) + RIDGE * weight
+  }
+  return { loss, gradient }
+}
+
+function floats(tensor: Tensor | undefined): Float32Array {
+  if (tensor?.type === 'float32') return tensor.data as Float32Array
+  throw new UnderstudyError('runtime-failed', 'The head could not be fitted: a result is missing.')
+}

@@ -1,0 +1,315 @@
+/** Fits one recipe on rows that are at hand, with what fits have in common computed once. Knows no search and no files of rows. */
+import type { TrainingRuntime } from '../../engine/index.ts'
+import {
+  type EncoderConfig,
+  type EncoderWeights,
+  frozenModules,
+  type LinearHead,
+} from '../../models/index.ts'
+import type { InferenceRuntime } from '../../runtimes/index.ts'
+import { type Clock, createRng } from '../../util/index.ts'
+import { fitFewShot } from '../fine-tune/contrastive.ts'
+import { embedRows } from '../fine-tune/embed-rows.ts'
+import {
+  type CheckpointOptions,
+  type FineTuned,
+  type FineTuneOptions,
+  fineTune,
+  type StepProgress,
+} from '../fine-tune/fine-tune.ts'
+import { computePrefix, type PrefixCache, prefixBytes } from '../fine-tune/prefix-cache.ts'
+import type { Recipe } from '../fine-tune/recipe.ts'
+import { tunedWeights } from '../fine-tune/tuned-weights.ts'
+import { applyHead } from '../head/apply-head.ts'
+import { type HeadFitter, openHeadFitter } from '../head/fit-head.ts'
+import type { Pace } from '../pace.ts'
+import { type EncodedRows, trainingRows } from './encode-rows.ts'
+import { unscaledHead } from './export-model.ts'
+import { type InnerSplit, likeliest } from './inner-split.ts'
+import type { RunRecord } from './run-record.ts'
+import type { TrainProgress } from './train-model.ts'
+import { logLoss, measure, type TrainingMetrics } from './training-metrics.ts'
+
+export interface FitContextOptions {
+  readonly config: EncoderConfig
+  readonly weights: EncoderWeights
+  readonly encoded: EncodedRows
+  readonly split: InnerSplit
+  readonly memoryBytes: number
+  readonly runtime: InferenceRuntime & TrainingRuntime
+  readonly signal: AbortSignal
+  readonly pace: Pace
+  readonly clock: Clock
+  readonly checkpoint: (recipe: Recipe, rowsUsed: RunRecord['rowsUsed']) => CheckpointOptions
+  readonly onProgress?: (progress: TrainProgress) => void
+}
+
+/** What fits of one run share. */
+export interface FitContext extends FitContextOptions {
+  /** States before a layer, of all rows; null where they do not fit into memory. */
+  prefixOf(firstLayer: number): Promise<PrefixCache | null>
+  /** What the states took to compute, milliseconds; 0 before. */
+  prefixMs(): number
+  /** Logistic regression on frozen embeddings of some rows; null for tasks that it does not suit. */
+  headOf(firstLayer: number, subset: readonly number[]): Promise<FrozenHead | null>
+  close(): Promise<void>
+}
+
+export interface FrozenHead {
+  readonly head: LinearHead
+  /** [rows, hidden]. */
+  readonly embeddings: Float32Array
+}
+
+export interface RecipeFit {
+  readonly parts: {
+    readonly weights: EncoderWeights
+    readonly head: { readonly weights: Float32Array; readonly bias: Float32Array }
+    readonly tensors: FineTuned['tensors']
+  }
+  /** On the inner split; null where it was trained on, or not looked at. */
+  readonly metrics: TrainingMetrics | null
+  readonly epochLosses: readonly number[]
+  readonly heldBackLosses: readonly number[]
+  readonly bestEpoch: number
+}
+
+/** Half of the memory is for states, the rest for weights, moments and the batch at hand. */
+const CACHE_SHARE = 0.5
+const MAX_EVALUATIONS = 80
+/** Rows × classes that one evaluation of the head's loss may hold: 80 MB a tensor. */
+const MAX_LOSS_CELLS = 20_000_000
+/** Epochs without improvement before a fit ends: a quarter of them, at least this many. */
+const PATIENCE = 2
+const PROGRESS_MS = 200
+const PROBE_ROWS = 160
+
+/** Only the states and embeddings of the layer asked for last are kept: memory is bounded by one cache. */
+export async function openFitContext(options: FitContextOptions): Promise<FitContext> {
+  const { config, weights, encoded, runtime, pace, memoryBytes, onProgress, clock } = options
+  const modules = frozenModules(config, weights)
+  const { sequences } = encoded
+  const total = sequences.length
+  let prefixMs = 0
+  let prefix: { firstLayer: number; cache: PrefixCache | null } | null = null
+  let heads: { firstLayer: number; embeddings: Float32Array; fitter: HeadFitter } | null = null
+
+  async function prefixOf(firstLayer: number): Promise<PrefixCache | null> {
+    if (prefix?.firstLayer === firstLayer) return prefix.cache
+    prefix = null
+    const startMs = clock.monotonic()
+    const fits = prefixBytes(sequences, config.hiddenSize) <= CACHE_SHARE * memoryBytes
+    const cache =
+      firstLayer === 0 || !fits
+        ? null
+        : await computePrefix({
+            config,
+            modules,
+            layerCount: firstLayer,
+            sequences,
+            runtime,
+            pace,
+            onProgress: done => onProgress?.({ stage: 'frozen layers', done, total }),
+          })
+    if (cache !== null) prefixMs = clock.monotonic() - startMs
+    prefix = { firstLayer, cache }
+    return cache
+  }
+
+  async function headsOf(firstLayer: number) {
+    if (heads?.firstLayer === firstLayer) return heads
+    await heads?.fitter.close()
+    heads = null
+    const cache = await prefixOf(firstLayer)
+    const embeddings = await embedRows({
+      config,
+      modules,
+      sequences,
+      prefix: cache && { cache, layerCount: firstLayer },
+      runtime,
+      pace,
+      onProgress: done => onProgress?.({ stage: 'embeddings', done, total }),
+    })
+    const labels = Int32Array.from(encoded.rows, row => encoded.labels.indexOf(likeliest(row)))
+    const fitter = await openHeadFitter(runtime, {
+      embeddings,
+      labels,
+      dimension: config.hiddenSize,
+      classCount: encoded.outputs.length,
+    })
+    heads = { firstLayer, embeddings, fitter }
+    return heads
+  }
+
+  return {
+    ...options,
+    prefixOf,
+    prefixMs: () => prefixMs,
+    async headOf(firstLayer, subset) {
+      const cells = total * encoded.outputs.length
+      if (encoded.kind !== 'single-label' || cells > MAX_LOSS_CELLS) return null
+      const { embeddings, fitter } = await headsOf(firstLayer)
+      const isTaught = new Float32Array(total)
+      for (const row of subset) isTaught[row] = 1
+      onProgress?.({ stage: 'frozen head', done: 0, total: 0 })
+      const head = await fitter.fit(isTaught, {
+        maxEvaluations: MAX_EVALUATIONS,
+        signal: options.signal,
+      })
+      return { head, embeddings }
+    },
+    close: async () => heads?.fitter.close().catch(() => {}),
+  }
+}
+
+export interface FitRecipeOptions {
+  readonly recipe: Recipe
+  readonly rowsUsed: RunRecord['rowsUsed']
+  /** For people. */
+  readonly stage: string
+}
+
+/** Layers that a head on frozen embeddings leaves to be computed again, so that it shares cached states with the usual recipes. */
+const HEAD_LAYERS = 2
+
+/** First layer that a recipe trains. */
+function firstLayerOf({ method, layerCount }: Recipe, config: EncoderConfig): number {
+  if (method === 'head') return config.layerCount
+  return config.layerCount - Math.min(layerCount ?? config.layerCount, config.layerCount)
+}
+
+/** @throws training-diverged, cancelled, runtime-failed */
+export async function fitRecipe(
+  context: FitContext,
+  { recipe, rowsUsed, stage }: FitRecipeOptions,
+): Promise<RecipeFit> {
+  const { config, weights, encoded, split, runtime, pace, clock } = context
+  const subset = rowsUsed === 'all' ? encoded.rows.map((_, row) => row) : split.training
+  const firstLayer = firstLayerOf(recipe, config)
+  const frozen = await context.headOf(
+    Math.min(firstLayer, Math.max(0, config.layerCount - HEAD_LAYERS)),
+    subset,
+  )
+  if (recipe.method === 'head' && frozen !== null && isPlain(encoded, recipe)) {
+    return frozenFit(context, frozen, rowsUsed)
+  }
+  const isScaled = config.pooling !== 'pooler' && encoded.kind !== 'tokens'
+  const scale = isScaled ? recipe.scale : 1
+  const holdsBack =
+    rowsUsed === 'training' && recipe.stopAfterEpoch === null && split.selection.length > 0
+  const job: FineTuneOptions = {
+    config,
+    weights,
+    rows: trainingRows(encoded, recipe, subset),
+    recipe,
+    ...(frozen && {
+      head: { weights: frozen.head.weights.map(value => value / scale), bias: frozen.head.bias },
+    }),
+    runtime,
+    pace,
+    prefix: await context.prefixOf(firstLayer),
+    checkpoint: context.checkpoint(recipe, rowsUsed),
+    clock,
+    onStep: showSteps(stage, context),
+    ...(holdsBack && {
+      heldBack: {
+        subset: split.selection,
+        judge: (logits: Float32Array) => logLoss(encoded, { logits, subset: split.selection }),
+        patience: Math.max(PATIENCE, Math.ceil(recipe.epochCount / 4)),
+      },
+    }),
+  }
+  const fitted =
+    recipe.method === 'contrastive'
+      ? await fitFewShot({ ...job, runtime, signal: context.signal })
+      : await fineTune(job)
+  const { heldBackLogits: logits } = fitted
+  return {
+    parts: {
+      weights: tunedWeights(weights, fitted),
+      head: unscaledHead(fitted.head, { scale: recipe.scale, isScaled }),
+      tensors: fitted.tensors,
+    },
+    metrics: logits && measure(encoded, { logits, subset: split.selection }),
+    epochLosses: fitted.epochLosses,
+    heldBackLosses: fitted.heldBackLosses,
+    bestEpoch: fitted.bestEpoch,
+  }
+}
+
+/** Whether logistic regression says all there is to say: labels as they are, each row counting the same. */
+function isPlain({ isSoft }: EncodedRows, { labelSmoothing, classWeights }: Recipe): boolean {
+  return labelSmoothing === 0 && classWeights === 'none' && !isSoft.includes(1)
+}
+
+function frozenFit(
+  { weights, encoded, split, config }: FitContext,
+  { head, embeddings }: FrozenHead,
+  rowsUsed: RunRecord['rowsUsed'],
+): RecipeFit {
+  const { selection } = split
+  const looked = { logits: applyHead(head, embeddings, selection), subset: selection }
+  const isMeasured = rowsUsed === 'training' && selection.length > 0
+  return {
+    parts: {
+      weights,
+      head: unscaledHead(head, { scale: 1, isScaled: config.pooling !== 'pooler' }),
+      tensors: new Map(),
+    },
+    metrics: isMeasured ? measure(encoded, looked) : null,
+    epochLosses: [],
+    heldBackLosses: [],
+    bestEpoch: 0,
+  }
+}
+
+/** Steps as progress, a few times a second, with loss, pace and time left. */
+function showSteps(stage: string, { onProgress, clock }: FitContext) {
+  const startMs = clock.monotonic()
+  let shownMs = Number.NEGATIVE_INFINITY
+  let smoothed: number | null = null
+  let first = 0
+  return ({ step, stepCount, loss, rowCount }: StepProgress): void => {
+    smoothed = smoothed === null ? loss : 0.9 * smoothed + 0.1 * loss
+    const nowMs = clock.monotonic()
+    if (first === 0) first = step
+    if (nowMs - shownMs < PROGRESS_MS && step < stepCount) return
+    shownMs = nowMs
+    const seconds = Math.max(1e-3, (nowMs - startMs) / 1000)
+    const left = (seconds / (step - first + 1)) * (stepCount - step)
+    onProgress?.({
+      stage,
+      done: step,
+      total: stepCount,
+      note: `loss ${smoothed.toFixed(3)}, ${Math.round(rowCount / seconds)} examples/s, ${Math.ceil(left)} s to go`,
+    })
+  }
+}
+
+/** Milliseconds that one row of one epoch takes, by a few steps that are thrown away. */
+export async function measurePace(context: FitContext, recipe: Recipe): Promise<number> {
+  const { config, weights, encoded, split, runtime, pace, clock } = context
+  const prefix = await context.prefixOf(firstLayerOf(recipe, config))
+  const subset = createRng('probe')
+    .shuffle([...split.training])
+    .slice(0, PROBE_ROWS)
+  let firstMs = 0
+  let firstRows = 0
+  let msPerRow = 0
+  await fineTune({
+    config,
+    weights,
+    rows: trainingRows(encoded, recipe, subset),
+    recipe: { ...recipe, epochCount: 1, stopAfterEpoch: null },
+    runtime,
+    pace,
+    prefix,
+    onStep({ step, rowCount }) {
+      const nowMs = clock.monotonic()
+      // The first step also allocates.
+      if (step === 1) [firstMs, firstRows] = [nowMs, rowCount]
+      else msPerRow = (nowMs - firstMs) / (rowCount - firstRows)
+    },
+  })
+  return msPerRow
+}

@@ -1,0 +1,75 @@
+/** What a broken-off run needs to go on: what the search has tried, and a folder for its checkpoint. */
+import { mkdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { z } from 'zod'
+import { UnderstudyError } from '../../errors.ts'
+import { sha256, writeFileAtomic } from '../../platform/index.ts'
+import { canonicalJson } from '../../util/index.ts'
+import { parseRecipe, type Recipe } from '../fine-tune/recipe.ts'
+import type { RunRecord, Tried } from './run-record.ts'
+
+/** Decisions of the search that must not be taken anew: they depended on timing. */
+export interface SearchState {
+  readonly tried: readonly (Tried & { readonly isRefit: boolean })[]
+  /** What was being fitted when the state was written. */
+  readonly current: {
+    readonly name: string
+    readonly recipe: Recipe
+    readonly isRefit: boolean
+  } | null
+  /** Where the search has ended. */
+  readonly chosen: { readonly recipe: Recipe; readonly rowsUsed: RunRecord['rowsUsed'] } | null
+  readonly spentMs: number
+}
+
+export interface RunState {
+  /** Of this order alone. */
+  readonly folder: string
+  readonly search: SearchState
+  /** Atomic. */
+  save(search: SearchState): Promise<void>
+}
+
+const NOTHING: SearchState = { tried: [], current: null, chosen: null, spentMs: 0 }
+
+const schema = z.looseObject({
+  tried: z.array(z.looseObject({ recipe: z.unknown() })),
+  current: z.looseObject({ recipe: z.unknown() }).nullable(),
+  chosen: z.looseObject({ recipe: z.unknown() }).nullable(),
+  spentMs: z.number(),
+})
+
+/** The state of an order, empty where it is new. @throws file-unreadable, file-corrupt */
+export async function openRunState(stateDir: string, order: unknown): Promise<RunState> {
+  const folder = join(stateDir, sha256(canonicalJson(order)).slice(0, 16))
+  const path = join(folder, 'state.json')
+  try {
+    await mkdir(folder, { recursive: true })
+  } catch (cause) {
+    throw new UnderstudyError('file-unreadable', `${folder} cannot be written.`, {
+      help: 'Check free space and permissions of the data folder.',
+      cause,
+    })
+  }
+  const text = await readFile(path, 'utf8').catch(() => null)
+  return {
+    folder,
+    search: text === null ? NOTHING : parseState(path, text),
+    save: search => writeFileAtomic(path, JSON.stringify(search)),
+  }
+}
+
+function parseState(path: string, text: string): SearchState {
+  try {
+    const state = schema.parse(JSON.parse(text)) as unknown as SearchState
+    for (const { recipe } of [...state.tried, ...(state.current ? [state.current] : [])]) {
+      parseRecipe(recipe)
+    }
+    return state
+  } catch (cause) {
+    throw new UnderstudyError('file-corrupt', `${path} is damaged.`, {
+      help: 'Delete its folder to start this training from its beginning.',
+      cause,
+    })
+  }
+}

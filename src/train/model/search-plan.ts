@@ -1,0 +1,137 @@
+/** Which recipes the search tries, in which order, and for how many epochs there is time. Knows no data. */
+import type { EncoderConfig } from '../../models/index.ts'
+import { completeRecipe, type Recipe, type TrainingMethod } from '../fine-tune/recipe.ts'
+
+export type SearchMethod = 'auto' | TrainingMethod
+
+export interface RecipeCandidate {
+  readonly name: string
+  readonly recipe: Recipe
+}
+
+export interface CandidateOptions {
+  readonly config: EncoderConfig
+  /** Mean tokens of a row. */
+  readonly meanTokens: number
+  readonly rowCount: number
+  readonly seed: number
+  /** What the user fixed. */
+  readonly fixed: Partial<Recipe>
+  readonly batchTokens: number
+}
+
+/** Steps below which a fine-tuned net is still on its way, whatever the number of rows. */
+const FEWEST_STEPS = 150
+const MOST_EPOCHS = 20
+/** Rows of a batch at most, as in fine-tuning. */
+const BATCH_ROWS = 32
+
+/**
+ * Best guess first. Layers, rates and epochs come from experiments on the training parts of data sets, see docs/log.md: the top
+ * two layers at 2e-4 for four epochs do better than more layers, and LoRA comes close at more epochs.
+ */
+export function candidateRecipes(
+  method: SearchMethod,
+  options: CandidateOptions,
+): readonly RecipeCandidate[] {
+  const { config, seed, fixed, batchTokens } = options
+  const layers = (count: number) => Math.min(count, config.layerCount)
+  const make = (name: string, given: Parameters<typeof completeRecipe>[0]): RecipeCandidate => ({
+    name,
+    recipe: completeRecipe({
+      scale: 20,
+      seed,
+      batchTokens,
+      ...given,
+      epochCount: enoughEpochs(given.epochCount ?? 1, options),
+      ...fixed,
+    }),
+  })
+  const full = (count: number, learningRate: number, epochCount: number) =>
+    make(`full, top ${layers(count)} layers`, {
+      method: 'full',
+      layerCount: layers(count),
+      learningRate,
+      epochCount,
+    })
+  const lora = (count: number, learningRate: number, epochCount: number) =>
+    make(`lora, top ${layers(count)} layers`, {
+      method: 'lora',
+      layerCount: layers(count),
+      learningRate,
+      epochCount,
+    })
+  const contrastive = (): RecipeCandidate => ({
+    name: 'contrastive',
+    recipe: completeRecipe({ scale: 20, seed, batchTokens, method: 'contrastive', ...fixed }),
+  })
+  switch (method) {
+    case 'head':
+      return []
+    case 'full':
+      return [full(2, 2e-4, 4), full(1, 3e-4, 6)]
+    case 'lora':
+      return [lora(3, 2e-3, 4), lora(2, 2e-3, 4)]
+    case 'contrastive':
+      return [contrastive()]
+    case 'auto':
+      return [full(2, 2e-4, 4), lora(2, 2e-3, 4), full(1, 3e-4, 6)]
+  }
+}
+
+/** More epochs where there are few rows. */
+function enoughEpochs(
+  epochCount: number,
+  { rowCount, meanTokens, batchTokens }: CandidateOptions,
+): number {
+  const rowsAtOnce = Math.max(1, Math.min(BATCH_ROWS, batchTokens / Math.max(1, meanTokens)))
+  const steps = Math.max(1, rowCount / rowsAtOnce)
+  return Math.min(MOST_EPOCHS, Math.max(epochCount, Math.ceil(FEWEST_STEPS / steps)))
+}
+
+/** What a candidate may take of the time that is left. */
+export interface TimePlan {
+  readonly epochCount: number
+  /** Whether there is time to fit it again with the rows of the inner split. */
+  readonly isRefit: boolean
+}
+
+export interface TimeOptions {
+  readonly epochCount: number
+  readonly msPerRow: number
+  readonly trainingCount: number
+  readonly allCount: number
+  readonly leftMs: number
+  /** Reserved already for fitting the best so far on all rows. */
+  readonly reservedMs: number
+}
+
+/** Share of the time left that may be planned for: a busy machine slows down. */
+const PLANNED_SHARE = 0.85
+/** A learning rate cannot rise and fall in less. */
+const FEWEST_EPOCHS = 2
+
+/**
+ * As many epochs as there is time for. Fitting again on all rows is left out rather than cutting the epochs by more than a
+ * quarter; null where even two epochs are too long.
+ */
+export function planTime(options: TimeOptions): TimePlan | null {
+  const { epochCount, msPerRow, trainingCount, allCount, leftMs, reservedMs } = options
+  const freeMs = PLANNED_SHARE * leftMs
+  // Trial and refit; the better one so far may have to be fitted again instead, which then takes its reserve.
+  const both = affordable(freeMs, msPerRow * (trainingCount + allCount))
+  if (Math.min(both, epochCount) >= 0.75 * epochCount && fitsReserve(reservedMs)) {
+    return { epochCount: Math.min(both, epochCount), isRefit: true }
+  }
+  if (reservedMs > 0) return null
+  const alone = Math.min(epochCount, affordable(freeMs, msPerRow * trainingCount))
+  return alone < Math.min(FEWEST_EPOCHS, epochCount) ? null : { epochCount: alone, isRefit: false }
+
+  function fitsReserve(reserve: number): boolean {
+    return msPerRow * trainingCount * Math.min(both, epochCount) + reserve <= freeMs
+  }
+}
+
+function affordable(freeMs: number, msPerEpoch: number): number {
+  return Math.max(0, Math.floor(freeMs / Math.max(1e-6, msPerEpoch)))
+}

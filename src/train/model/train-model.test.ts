@@ -1,0 +1,177 @@
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { toyFiles } from '../../models/__fixtures__/toy-bert.ts'
+import { openInProcessRuntime } from '../../runtimes/index.ts'
+import { createRng } from '../../util/index.ts'
+import type { LabelledRow, TrainTask } from './labelled-rows.ts'
+import { type TrainModelOptions, trainModel } from './train-model.ts'
+
+const runtime = await openInProcessRuntime({ threads: 1 })
+let folder = ''
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'train-model-'))
+})
+afterAll(async () => {
+  await runtime.close()
+  await rm(folder, { recursive: true })
+})
+
+/** Texts of a few words, one of which decides: hello or world. */
+function rowsOf(task: TrainTask, count: number): LabelledRow[] {
+  const rng = createRng(task)
+  return Array.from({ length: count }, (_, i) => {
+    const words = Array.from({ length: 3 + rng.int(4) }, () => rng.pick(['a', 'b', 'c', '!']))
+    const at = rng.int(words.length)
+    const said = i % 2 === 0 ? 'hello' : 'world'
+    words[at] = said
+    const text = words.join(' ')
+    const start = words.slice(0, at).join(' ').length + (at === 0 ? 0 : 1)
+    const rows: Record<TrainTask, LabelledRow> = {
+      label: { text, label: said },
+      labels: { text, labels: text.includes('!') ? [said, 'loud'] : [said] },
+      pair: { text: 'a b', pair: text, label: said },
+      spans: { text, spans: [{ start, end: start + said.length, label: said }] },
+    }
+    return rows[task]
+  })
+}
+
+type Plan = Extract<TrainModelOptions['plan'], { kind: 'search' }>
+
+function options(
+  task: TrainTask,
+  plan: Partial<Plan> = {},
+  more: Partial<TrainModelOptions> = {},
+): TrainModelOptions {
+  return {
+    task,
+    rows: rowsOf(task, 120),
+    base: { name: 'toy', files: toyFiles() },
+    plan: {
+      kind: 'search',
+      method: 'auto',
+      budgetMs: 60_000,
+      fixed: { learningRate: 5e-3, headLearningRate: 2e-2 },
+      seed: 0,
+      memoryBytes: 2 ** 30,
+      ...plan,
+    },
+    runtime,
+    threads: 1,
+    stateDir: join(folder, 'training'),
+    signal: new AbortController().signal,
+    versions: {},
+    ...more,
+  }
+}
+
+describe('trainModel', () => {
+  it.each([
+    ['label', 'accuracy', 0.85],
+    ['labels', 'microF1', 0.75],
+    ['pair', 'accuracy', 0.75],
+    ['spans', 'entityF1', 0.5],
+  ] as const)('learns %s: %s above %d, and leaves no state behind', async (task, score, least) => {
+    // Far more than chance, which is a half, or nothing of spans: random weights of eight units hold no more.
+    const { record, parts } = await trainModel(
+      options(task, {
+        method: 'full',
+        fixed: { learningRate: 5e-3, headLearningRate: 0.1, epochCount: 40 },
+      }),
+    )
+    expect(record.metrics?.scores[score]).toBeGreaterThan(least)
+    expect(record.metrics?.rowCount).toBe(record.rowCounts.selection)
+    expect(record.tried.length).toBeGreaterThan(1)
+    expect(parts.head.bias.length).toBe(parts.outputs.length)
+    expect(await readdir(join(folder, 'training'))).toEqual([])
+  })
+
+  it.each(['full', 'lora', 'head'] as const)('repeats a run of %s bit for bit', async method => {
+    const first = await trainModel(options('label', { method }))
+    const again = await trainModel(
+      options('label', {}, { plan: { kind: 'repeat', record: first.record } }),
+    )
+    expect(again.parts.weights.layers).toEqual(first.parts.weights.layers)
+    expect(again.parts.head).toEqual(first.parts.head)
+    expect(again.record.id).toBe(first.record.id)
+    expect(again.record.metrics).toEqual(first.record.metrics)
+  })
+
+  it('keeps states of frozen layers only within its memory, and comes to the same loss', async () => {
+    const lossWith = async (memoryBytes: number) => {
+      const stages = new Set<string>()
+      const fixed = { epochCount: 2, layerCount: 1, batchTokens: 64 }
+      const { record } = await trainModel(
+        options(
+          'label',
+          { method: 'full', memoryBytes, fixed },
+          { onProgress: one => stages.add(one.stage) },
+        ),
+      )
+      return { isCached: stages.has('frozen layers'), loss: record.tried[0]?.metrics?.logLoss }
+    }
+    // 120 rows of about six tokens and eight units of four bytes: 23 kB.
+    const [roomy, tight] = [await lossWith(2 ** 30), await lossWith(30_000)]
+    expect([roomy.isCached, tight.isCached]).toEqual([true, false])
+    expect(tight.loss).toBeCloseTo(roomy.loss as number, 3)
+  })
+
+  it('makes batches smaller where memory is short', async () => {
+    const { record } = await trainModel(options('label', { method: 'head', memoryBytes: 400_000 }))
+    expect(record.recipe.batchTokens).toBeLessThan(64)
+  })
+
+  it('keeps what was trained when it is cancelled, and goes on from there to the same weights', async () => {
+    const plan = { method: 'full', fixed: { epochCount: 10 } } as const
+    const alone = await trainModel(options('label', plan))
+    const stop = new AbortController()
+    const broken = trainModel(
+      options('label', plan, {
+        signal: stop.signal,
+        onProgress: ({ stage, done }) => {
+          if (stage === 'fit on all rows' && done > 3) stop.abort()
+        },
+      }),
+    )
+    await expect(broken).rejects.toMatchObject({ code: 'cancelled' })
+    const stages: string[] = []
+    const resumed = await trainModel(
+      options('label', plan, { onProgress: one => void (one.note && stages.push(one.stage)) }),
+    )
+    expect(new Set(stages)).toEqual(new Set(['fit on all rows']))
+    expect(resumed.parts.head).toEqual(alone.parts.head)
+    expect(resumed.parts.weights.layers).toEqual(alone.parts.weights.layers)
+  })
+
+  it('goes back to the frozen head where fine-tuning diverges', async () => {
+    const { record } = await trainModel(
+      options('label', {
+        fixed: { learningRate: 10, headLearningRate: 10, scale: 10_000, maxGradientNorm: 1e30 },
+      }),
+    )
+    expect(record.recipe.method).toBe('head')
+  })
+
+  it('learns from a teacher’s probabilities', async () => {
+    const rows = rowsOf('label', 120).map(({ text, label }) => ({
+      text,
+      probabilities: label === 'hello' ? { hello: 0.8, world: 0.2 } : { hello: 0.2, world: 0.8 },
+    }))
+    const fixed = { learningRate: 5e-3, headLearningRate: 0.1, epochCount: 20, temperature: 2 }
+    const { record } = await trainModel(options('label', { method: 'full', fixed }, { rows }))
+    expect(record.metrics?.scores.accuracy).toBeGreaterThan(0.8)
+  })
+
+  it('refuses to repeat a run on other rows', async () => {
+    const { record } = await trainModel(options('label', { method: 'head' }))
+    const rows = rowsOf('label', 100)
+    await expect(
+      trainModel(options('label', {}, { rows, plan: { kind: 'repeat', record } })),
+    ).rejects.toMatchObject({
+      code: 'request-invalid',
+      message: expect.stringContaining('other rows'),
+    })
+  })
+})
