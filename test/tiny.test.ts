@@ -109,7 +109,7 @@ test('recorded traffic becomes a certified specialist that serves in the lead’
   const report = (await job('learn', {
     files: [join(folder, 'traffic.jsonl')],
     promote: true,
-    budgetMs: 120_000,
+    budgetMs: 5_000,
   })) as LearnReport
   expect(report.imported).toMatchObject({ importedCount: 900, brokenCount: 1 })
   expect(report.tasks).toHaveLength(1)
@@ -147,10 +147,10 @@ test('what it is not sure of goes to the lead, bytes and all', async () => {
 
 test('learning again on the same basis looks at nothing; another target risk is another look', async () => {
   const files = [join(folder, 'traffic.jsonl')]
-  const again = (await job('learn', { files, budgetMs: 120_000 })) as LearnReport
+  const again = (await job('learn', { files, budgetMs: 5_000 })) as LearnReport
   expect(again.imported).toMatchObject({ importedCount: 0, knownCount: 900 })
   expect(again.tasks[0]).toMatchObject({ look: { number: 1 }, specialist: { state: 'live' } })
-  const stricter = (await job('learn', { targetRisk: 0.1, budgetMs: 120_000 })) as LearnReport
+  const stricter = (await job('learn', { targetRisk: 0.1, budgetMs: 5_000 })) as LearnReport
   expect(stricter.tasks[0]?.look).toMatchObject({ number: 2 })
 }, 60_000)
 
