@@ -108,11 +108,12 @@ export const RECIPE_DEFAULTS: RecipeDefaults = {
   learningRate: {
     value: { head: 1e-3, lora: 1e-3, full: 5e-5, contrastive: 1e-4 },
     reason:
-      'full: default of the Hugging Face Trainer; adapters, which start at 0, take larger steps',
+      'full: default of the Hugging Face Trainer; adapters, which start at 0, take larger steps; contrastive: docs/log.md',
   },
   headLearningRate: {
-    value: always(1e-3),
-    reason: 'the head starts from nothing, so it must move faster than the encoder',
+    value: { head: 1e-3, lora: 1e-3, full: 1e-3, contrastive: 5e-4 },
+    reason:
+      'a head that starts from nothing must move faster than the encoder; that of contrastive starts fitted',
   },
   weightDecay: { value: always(0.01), reason: 'default of AdamW in PyTorch' },
   warmupShare: { value: always(0.1), reason: 'first moments of AdamW are noisy at the start' },
@@ -123,14 +124,17 @@ export const RECIPE_DEFAULTS: RecipeDefaults = {
   },
   classWeights: { value: always('none'), reason: 'the promise counts requests, not classes' },
   temperature: { value: always(1), reason: 'the probabilities of a teacher as they are' },
-  contrastShare: { value: always(0.5), reason: 'TODO' },
+  contrastShare: {
+    value: always(0.5),
+    reason: 'both losses on equal terms, as in the first experiments of docs/log.md',
+  },
   contrastTemperature: { value: always(0.1), reason: 'that of the paper (Khosla et al. 2020)' },
   rowsPerClass: {
     value: always(2),
     reason: 'one pair per class leaves room for most other classes',
   },
   scale: {
-    value: always(16),
+    value: { head: 16, lora: 16, full: 16, contrastive: 20 },
     reason: 'embeddings of length 1 alone would need a head with very large weights',
   },
   maxGradientNorm: { value: always(1), reason: 'default of the Hugging Face Trainer' },
