@@ -30,7 +30,7 @@ export function grad(loss: Value, wrt: readonly Value[], { keep = [] }: GradOpti
   if (loss.shape.length !== 0) throw wrong(`a gradient needs a scalar, not ${describe(loss)}`)
   const whole = wrt.find(value => !isSmooth(value))
   if (whole !== undefined) throw wrong(`${nameOf(whole)} is not floating-point`)
-  const nodes = nodesInOrder(loss)
+  const nodes = nodesBehind(loss)
   const targets = new Set(wrt.map(keyOf))
   const isOnPath = dependsOn(nodes, targets)
   const gradients = new Map<unknown, Value>([[keyOf(loss), scalar(1)]])
@@ -97,17 +97,20 @@ function applyRule(
   }
 }
 
-/** Nodes that the loss rests on, each after its inputs. Iterative: a graph may be deep. */
-function nodesInOrder(loss: Value): Node[] {
+/**
+ * Nodes that a value rests on, each after its inputs; what is known already, and all behind it, is left out. Iterative: a graph
+ * may be deep.
+ */
+function nodesBehind(value: Value, isKnown: (value: Result) => boolean = () => false): Node[] {
   const order: Node[] = []
   const seen = new Set<Node>()
   const stack: { node: Node; isDone: boolean }[] = []
-  const push = (value: Value | undefined): void => {
-    if (value?.kind === 'result' && !seen.has(value.node)) {
-      stack.push({ node: value.node, isDone: false })
+  const push = (one: Value | undefined): void => {
+    if (one?.kind === 'result' && !seen.has(one.node) && !isKnown(one)) {
+      stack.push({ node: one.node, isDone: false })
     }
   }
-  push(loss)
+  push(value)
   for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
     const { node, isDone } = next
     if (isDone) order.push(node)
@@ -145,6 +148,7 @@ function isSmooth({ dtype }: TensorType): boolean {
 function recomputing(keep: readonly Value[]): (value: Value) => Value {
   const known = new Map<unknown, Value>(keep.map(value => [keyOf(value), value]))
   const again = new Map<Node, Node>()
+  const isBuilt = (value: Result) => known.has(keyOf(value)) || again.has(value.node)
   const mapped = (value: Value): Value => {
     if (value.kind !== 'result') return value
     const kept = known.get(keyOf(value))
@@ -154,37 +158,12 @@ function recomputing(keep: readonly Value[]): (value: Value) => Value {
   }
   return value => {
     if (value.kind !== 'result' || known.has(keyOf(value))) return value
-    for (const node of nodesFrom(value.node, known, again)) {
+    for (const node of nodesBehind(value, isBuilt)) {
       const inputs = node.inputs.map(one => one && mapped(one))
       again.set(node, Object.freeze({ ...node, inputs }))
     }
     return mapped(value)
   }
-}
-
-/** Nodes to build again before `last` can be, itself included; stops at what is known or built. */
-function nodesFrom(
-  last: Node,
-  known: ReadonlyMap<unknown, Value>,
-  again: ReadonlyMap<Node, Node>,
-): Node[] {
-  const order: Node[] = []
-  const seen = new Set<Node>()
-  const stack: { node: Node; isDone: boolean }[] = [{ node: last, isDone: false }]
-  for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
-    const { node, isDone } = next
-    if (isDone) order.push(node)
-    else if (!seen.has(node) && !again.has(node)) {
-      seen.add(node)
-      stack.push({ node, isDone: true })
-      for (const value of node.inputs) {
-        if (value?.kind === 'result' && !known.has(keyOf(value))) {
-          stack.push({ node: value.node, isDone: false })
-        }
-      }
-    }
-  }
-  return order
 }
 
 /** Values are compared by what they stand for: one result of a node may be several objects. */

@@ -1,4 +1,5 @@
 /** What the rows of the operator table are made of: checks, and rules that several operators share. Knows no operator by name. */
+import { ONNX_TYPES } from '../formats/index.ts'
 import type { Attributes, Dim, DType, TensorType, Value } from './graph.ts'
 import { broadcast, knownIntegers, normaliseAxes, reduce, ShapeError } from './shapes.ts'
 
@@ -74,17 +75,7 @@ export function scatter(attributes: NonNullable<OperatorRule['attributes']>): Op
 }
 
 /** ONNX's number of each type, which `Cast` takes. */
-export const CAST_TO = {
-  float32: 1,
-  uint8: 2,
-  int8: 3,
-  int32: 6,
-  int64: 7,
-  bool: 9,
-  float16: 10,
-  uint4: 21,
-  int4: 22,
-} as const satisfies Record<DType, number>
+export const CAST_TO: Readonly<Record<DType, number>> = ONNX_TYPES
 
 export function castType(to: number): DType {
   const found = Object.entries(CAST_TO).find(([, number]) => number === to)

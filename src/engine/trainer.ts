@@ -1,5 +1,5 @@
 /**
- * Steps of training: parameters, gradients and moments in flat buffers, passed to a runtime without copies. Knows no model and
+ * Steps of training: parameters, gradients and moments in flat buffers, which a runtime reads and writes. Knows no model and
  * no data, and is handed the runtime.
  */
 import { assert, UnderstudyError } from '../errors.ts'

@@ -1,6 +1,10 @@
 /** What an encoder's JSON files say about its shape, checked. Knows no weights and no files on disk. */
 import { z } from 'zod'
-import { UnderstudyError } from '../errors.ts'
+import { modelJson } from './model-json.ts'
+
+const { parse, corrupt } = modelJson(
+  'Use a BERT-family sentence encoder, or remove the model and pull it again.',
+)
 
 /** The shape of a BERT encoder. */
 export interface EncoderConfig {
@@ -119,24 +123,4 @@ function parsePooling(
     throw corrupt('1_Pooling/config.json', 'it must choose either the cls token or the mean')
   }
   return cls ? 'cls' : 'mean'
-}
-
-function parse<Output>(file: string, schema: z.ZodType<Output>, text: string): Output {
-  let value: unknown
-  try {
-    value = JSON.parse(text)
-  } catch (cause) {
-    throw corrupt(file, 'it is not JSON', cause)
-  }
-  const parsed = schema.safeParse(value)
-  if (parsed.success) return parsed.data
-  const what = parsed.error.issues.map(issue => `${issue.path.join('.')}: ${issue.message}`)
-  throw corrupt(file, what.join('; '), parsed.error)
-}
-
-function corrupt(file: string, what: string, cause?: unknown): UnderstudyError {
-  return new UnderstudyError('model-corrupt', `${file} cannot be used: ${what}`, {
-    help: 'Use a BERT-family sentence encoder, or remove the model and pull it again.',
-    cause,
-  })
 }

@@ -1,7 +1,11 @@
 /** The JSON files of a model's folder in the layouts of transformers and sentence-transformers, both ways. Knows no disk. */
 import { z } from 'zod'
-import { UnderstudyError } from '../errors.ts'
 import type { EncoderConfig } from './encoder-config.ts'
+import { modelJson } from './model-json.ts'
+
+const { parse, corrupt } = modelJson(
+  'Use a folder that transformers, sentence-transformers or Understudy wrote.',
+)
 
 /** What the JSON files say beside the encoder's shape. */
 export interface FolderSettings {
@@ -209,24 +213,4 @@ const denseSchema = z.object({
 /** @throws model-corrupt when the module is more than a matrix and a bias */
 export function parseDense(text: string): void {
   parse('Dense/config.json', denseSchema, text)
-}
-
-function parse<Output>(file: string, schema: z.ZodType<Output>, text: string): Output {
-  let value: unknown
-  try {
-    value = JSON.parse(text)
-  } catch (cause) {
-    throw corrupt(file, 'it is not JSON', cause)
-  }
-  const parsed = schema.safeParse(value)
-  if (parsed.success) return parsed.data
-  const what = parsed.error.issues.map(issue => `${issue.path.join('.')}: ${issue.message}`)
-  throw corrupt(file, what.join('; '), parsed.error)
-}
-
-function corrupt(file: string, what: string, cause?: unknown): UnderstudyError {
-  return new UnderstudyError('model-corrupt', `${file} cannot be used: ${what}`, {
-    help: 'Use a folder that transformers, sentence-transformers or Understudy wrote.',
-    cause,
-  })
 }

@@ -33,7 +33,8 @@ export interface OnnxSessions {
     outputs?: readonly string[],
   ): Promise<Readonly<Record<string, Tensor>>>
   /**
-   * Runs one graph and writes its results into the given buffers, which may be views: nothing is copied.
+   * Runs one graph and writes its results into the given buffers, which may be views; the binding also makes a copy of its
+   * own of every result, which is dropped.
    * @throws runtime-failed, also where a buffer has another size than the result
    */
   runInto(

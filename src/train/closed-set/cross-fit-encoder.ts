@@ -16,6 +16,7 @@ import {
 } from '../../models/index.ts'
 import type { InferenceRuntime, Tensor } from '../../runtimes/index.ts'
 import { newId } from '../../util/index.ts'
+import { headLogits } from '../head/apply-head.ts'
 import { type HeadFitter, openHeadFitter } from '../head/fit-head.ts'
 import {
   type ClassifierData,
@@ -73,7 +74,7 @@ export async function crossFitEncoder(
     const head = heads.folds[context.split.folds[row] as number] as LinearHead
     const embedding = embeddings.subarray(row * dimension, (row + 1) * dimension)
     return [
-      headOpinion(applyHead(head, embedding)),
+      headOpinion(headLogits(head, embedding)),
       neighboursOpinion(nearest[row] as Nearest, known.labels, { classCount, rule: vote }),
     ]
   })
@@ -256,18 +257,4 @@ async function fitHeads(
 /** Closing must not hide why fitting failed. */
 async function closeQuietly(fitter: HeadFitter): Promise<void> {
   await fitter.close().catch(() => {})
-}
-
-function applyHead(
-  { weights, bias, classCount }: LinearHead,
-  embedding: Float32Array,
-): Float32Array {
-  const logits = bias.slice()
-  for (let d = 0; d < embedding.length; d++) {
-    const value = embedding[d] as number
-    for (let k = 0; k < classCount; k++) {
-      logits[k] = (logits[k] as number) + value * (weights[d * classCount + k] as number)
-    }
-  }
-  return logits
 }

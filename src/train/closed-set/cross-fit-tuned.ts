@@ -1,20 +1,18 @@
 /** Fine-tuned upper layers with a head, cross-fitted: which recipe, and how it does on rows it did not see. Knows no other part. */
 import type { TrainingRuntime } from '../../engine/index.ts'
 import {
-  ENCODER_MASK,
   type EncoderBase,
   frozenModules,
-  HEAD_LOGITS,
   headOpinion,
   type LinearHead,
   type Opinion,
-  TUNED_INPUT,
   type TunedLayers,
   tunedGraph,
 } from '../../models/index.ts'
 import type { InferenceRuntime } from '../../runtimes/index.ts'
 import { newId } from '../../util/index.ts'
 import { fineTune, type TrainingRows } from '../fine-tune/fine-tune.ts'
+import { runLogits } from '../fine-tune/forward.ts'
 import { computePrefix, type PrefixCache, prefixBytes } from '../fine-tune/prefix-cache.ts'
 import { completeRecipe, type Recipe } from '../fine-tune/recipe.ts'
 import { tunedWeights } from '../fine-tune/tuned-weights.ts'
@@ -71,7 +69,6 @@ const BUDGET_SHARE = 0.85
 /** A row of training costs this many times a row through the lower layers: measured, docs/log.md. */
 const COST_PER_PREFIX = 2.5
 const MEMORY_BYTES = 1 << 30
-const EVALUATION_ROWS = 64
 const MAX_EVALUATIONS = 80
 
 /**
@@ -243,29 +240,15 @@ async function predictRows(
   const { classCount } = data
   const session = newId('job')
   await training.load(session, tunedGraph({ config: base.config, tuned, head }))
-  const length = (row: number) => (sequences[row] as number[]).length
-  const byLength = [...rows].sort((a, b) => length(b) - length(a))
   try {
-    for (let at = 0; at < byLength.length; at += EVALUATION_ROWS) {
-      await pace.breathe()
-      const batch = byLength.slice(at, at + EVALUATION_ROWS)
-      const longest = length(batch[0] as number)
-      const mask = new BigInt64Array(batch.length * longest)
-      batch.forEach((row, i) => {
-        mask.fill(1n, i * longest, i * longest + length(row))
-      })
-      const out = new Float32Array(batch.length * classCount)
-      await training.runInto(
-        session,
-        {
-          [TUNED_INPUT]: prefix.batch(batch, longest),
-          [ENCODER_MASK]: { type: 'int64', dims: [batch.length, longest], data: mask },
-        },
-        { [HEAD_LOGITS]: { type: 'float32', dims: [batch.length, classCount], data: out } },
-      )
-      batch.forEach((row, i) => {
-        logits.set(out.subarray(i * classCount, (i + 1) * classCount), row * classCount)
-      })
+    const found = await runLogits(
+      session,
+      { sequences, kind: 'single-label', subset: [...rows] },
+      { classCount, runtime: training, prefix, pace },
+    )
+    for (const row of rows) {
+      const [from, to] = [row * classCount, (row + 1) * classCount]
+      logits.set(found.subarray(from, to), from)
     }
   } finally {
     await training.unload(session)

@@ -4,16 +4,15 @@ import {
   type EncoderConfig,
   type EncoderModules,
   embedTokens,
-  padBatch,
   poolTokens,
   runLayers,
   unitLength,
 } from '../../models/index.ts'
-import { createRng, newId } from '../../util/index.ts'
+import { newId } from '../../util/index.ts'
 import type { Pace } from '../pace.ts'
 import { BATCH } from './classifier-graph.ts'
+import { runLogits } from './forward.ts'
 import type { PrefixCache } from './prefix-cache.ts'
-import { planEpoch } from './training-batches.ts'
 
 export interface EmbedRowsOptions {
   readonly config: EncoderConfig
@@ -26,46 +25,27 @@ export interface EmbedRowsOptions {
   readonly onProgress?: (doneCount: number) => void
 }
 
-const BATCH_TOKENS = 2048
-const MAX_ROWS = 64
-
 /** [rows, hidden], of length 1 except behind a pooler. @throws cancelled, runtime-failed */
 export async function embedRows(options: EmbedRowsOptions): Promise<Float32Array> {
   const { config, sequences, prefix, runtime, pace, onProgress } = options
-  const { hiddenSize } = config
   const session = newId('job')
   await runtime.load(session, embeddingGraph(options))
-  const embeddings = new Float32Array(sequences.length * hiddenSize)
-  const plan = planEpoch(
-    { lengths: sequences.map(one => one.length), batchTokens: BATCH_TOKENS, maxRows: MAX_ROWS },
-    createRng('embed'),
-  )
-  let doneCount = 0
   try {
-    for (const rows of plan) {
-      await pace.breathe()
-      const picked = rows.map(row => sequences[row] as readonly number[])
-      const { ids, mask } = padBatch(picked, 0)
-      const start =
-        prefix === null
-          ? { [BATCH.ids]: ids }
-          : { [BATCH.hidden]: prefix.cache.batch(rows, ids.dims[1] as number) }
-      const data = new Float32Array(rows.length * hiddenSize)
-      await runtime.runInto(
-        session,
-        { ...start, [BATCH.mask]: mask },
-        { embedding: { type: 'float32', dims: [rows.length, hiddenSize], data } },
-      )
-      rows.forEach((row, i) => {
-        embeddings.set(data.subarray(i * hiddenSize, (i + 1) * hiddenSize), row * hiddenSize)
-      })
-      doneCount += rows.length
-      onProgress?.(doneCount)
-    }
+    return await runLogits(
+      session,
+      { sequences, kind: 'single-label' },
+      {
+        classCount: config.hiddenSize,
+        runtime,
+        prefix: prefix?.cache ?? null,
+        pace,
+        ...(onProgress && { onProgress }),
+        output: 'embedding',
+      },
+    )
   } finally {
     await runtime.unload(session)
   }
-  return embeddings
 }
 
 function embeddingGraph({ config, modules, prefix }: EmbedRowsOptions): Uint8Array<ArrayBuffer> {

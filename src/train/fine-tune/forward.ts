@@ -52,13 +52,23 @@ export interface RunLogitsOptions {
   /** Fed with every batch. */
   readonly parameters?: Feeds
   readonly onProgress?: (doneCount: number) => void
+  /** Name of the graph's result, where that is not `logits`. */
+  readonly output?: string
 }
 
 /** `logits` of a graph that is loaded, for rows: [units, classCount], 0 outside the subset. @throws cancelled, runtime-failed */
 export async function runLogits(
   session: string,
   rows: Pick<TrainingRows, 'sequences' | 'kind' | 'subset'>,
-  { classCount, runtime, prefix, pace, parameters, onProgress }: RunLogitsOptions,
+  {
+    classCount,
+    runtime,
+    prefix,
+    pace,
+    parameters,
+    onProgress,
+    output = 'logits',
+  }: RunLogitsOptions,
 ): Promise<Float32Array> {
   const starts = unitStarts(rows)
   const all = new Float32Array((starts.at(-1) as number) * classCount)
@@ -76,8 +86,8 @@ export async function runLogits(
     const width = rows.kind === 'tokens' ? length : 1
     const out = new Float32Array(batch.length * width * classCount)
     const dims = [batch.length, ...(rows.kind === 'tokens' ? [length] : []), classCount]
-    const logits: TensorData = { type: 'float32', dims, data: out }
-    await runtime.runInto(session, { ...feeds, ...parameters }, { logits })
+    const result: TensorData = { type: 'float32', dims, data: out }
+    await runtime.runInto(session, { ...feeds, ...parameters }, { [output]: result })
     batch.forEach((row, i) => {
       const [from, to] = [starts[row] as number, starts[row + 1] as number]
       const at = i * width * classCount

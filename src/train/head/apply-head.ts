@@ -3,19 +3,29 @@ import type { LinearHead } from '../../models/index.ts'
 
 /** Logits [rows, classCount] of some rows, 0 elsewhere. */
 export function applyHead(
-  { dimension, classCount, weights, bias }: LinearHead,
+  head: LinearHead,
   embeddings: Float32Array,
   subset: readonly number[],
 ): Float32Array {
+  const { dimension, classCount } = head
   const logits = new Float32Array((embeddings.length / dimension) * classCount)
   for (const row of subset) {
-    const own = logits.subarray(row * classCount, (row + 1) * classCount)
-    own.set(bias)
-    for (let d = 0; d < dimension; d++) {
-      const x = embeddings[row * dimension + d] as number
-      for (let k = 0; k < classCount; k++) {
-        own[k] = (own[k] as number) + x * (weights[d * classCount + k] as number)
-      }
+    const embedding = embeddings.subarray(row * dimension, (row + 1) * dimension)
+    logits.set(headLogits(head, embedding), row * classCount)
+  }
+  return logits
+}
+
+/** Logits [classCount] of one embedding. */
+export function headLogits(
+  { weights, bias, classCount }: LinearHead,
+  embedding: Float32Array,
+): Float32Array {
+  const logits = bias.slice()
+  for (let d = 0; d < embedding.length; d++) {
+    const value = embedding[d] as number
+    for (let k = 0; k < classCount; k++) {
+      logits[k] = (logits[k] as number) + value * (weights[d * classCount + k] as number)
     }
   }
   return logits
