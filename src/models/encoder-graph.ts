@@ -91,11 +91,21 @@ function count(length: number): bigint[] {
 export function runLayers(
   hidden: Value,
   mask: Value,
-  { config, layers }: { readonly config: EncoderConfig; readonly layers: readonly LayerModules[] },
+  {
+    config,
+    layers,
+    drop = x => x,
+  }: {
+    readonly config: EncoderConfig
+    readonly layers: readonly LayerModules[]
+    /** What happens to the output of attention and of feed-forward before it is added: dropout while training. */
+    readonly drop?: (x: Value) => Value
+  },
 ): Value {
   const absent = Sub(scalar(1), Unsqueeze(Cast(mask, 'float32'), [1, 2]))
   const bias = Mul(absent, scalar(MASKED)) // [batch, 1, 1, length]
-  return layers.reduce((x, layer) => transformerLayer(x, { mask, bias, config, layer }), hidden)
+  const context = { mask, bias, config, drop }
+  return layers.reduce((x, layer) => transformerLayer(x, { ...context, layer }), hidden)
 }
 
 /** Hidden states `[batch·length, hidden]` to one vector per text, `[batch, hidden]`, as the configuration pools. */
@@ -122,14 +132,15 @@ interface LayerContext {
   readonly bias: Value
   readonly config: EncoderConfig
   readonly layer: LayerModules
+  readonly drop: (x: Value) => Value
 }
 
 function transformerLayer(x: Value, context: LayerContext): Value {
-  const { layer, config } = context
-  const attended = layer.attentionOutput(attention(x, context))
+  const { layer, config, drop } = context
+  const attended = drop(layer.attentionOutput(attention(x, context)))
   const middle = layer.attentionNorm(Add(attended, x))
   const wide = activate(layer.up(middle), config) // [tokens, intermediate]
-  return layer.outputNorm(Add(layer.down(wide), middle))
+  return layer.outputNorm(Add(drop(layer.down(wide)), middle))
 }
 
 /** Scaled dot-product attention over all heads (Vaswani et al. 2017), before its output matrix. */

@@ -46,6 +46,8 @@ export interface TunedContext extends CrossFitContext {
   readonly training: TrainingRuntime
   /** Frozen embeddings of the inputs, [rows, dimension]: the head starts as logistic regression on them. */
   readonly embeddings: Float32Array
+  /** How far opinions of the tuned head on some rows, its own fold, leave the whole classifier from perfect; lower is better. */
+  readonly judge: (opinionOf: (row: number) => Opinion, rows: Int32Array) => number
 }
 
 /** Layers that train: more of them gain nothing on the sets of docs/log.md, and cost their time. */
@@ -57,6 +59,8 @@ const METHODS = [
   { method: 'full', learningRate: 2e-4 },
   { method: 'lora', learningRate: 2e-3 },
 ] as const
+/** Of both, from the trials of docs/log.md. */
+const COMMON = { headLearningRate: 5e-4, scale: SCALE, dropout: 0.1, beta2: 0.98 } as const
 /** Folds and epochs in order of preference; a plan costs about folds × epochs passes over the rows. */
 const PLANS = [
   { foldCount: 3, epochCount: 4 },
@@ -129,8 +133,7 @@ async function fitFolds(job: Job): Promise<TunedFit> {
       ...method,
       layerCount: TUNED_LAYERS,
       epochCount: plan.epochCount,
-      headLearningRate: 5e-4,
-      scale: SCALE,
+      ...COMMON,
       seed: context.rng.fork('recipe').int(2 ** 31),
     })
   const [standard, ...others] = METHODS
@@ -141,47 +144,35 @@ async function fitFolds(job: Job): Promise<TunedFit> {
     if (context.pace.leftMs() * BUDGET_SHARE < restCost) break
     const candidate = recipeOf(other)
     const found = logits.slice()
-    const loss = await predictFold(job, 0, candidate, found)
-    if (loss < best) {
-      best = loss
+    const area = await predictFold(job, 0, candidate, found)
+    if (area < best) {
+      best = area
       recipe = candidate
       logits.set(found)
     }
   }
   for (let fold = 1; fold < split.foldCount; fold++) await predictFold(job, fold, recipe, logits)
   const model = await fitOn(job, allRows(data.labels.length), recipe, 'all rows')
-  const { classCount } = data
-  const opinions = data.inputs.map((_, row) =>
-    headOpinion(logits.subarray(row * classCount, (row + 1) * classCount)),
-  )
-  return { model, opinions }
+  return { model, opinions: data.inputs.map((_, row) => opinionOf(job, logits, row)) }
 }
 
-/** Fits without a fold, writes logits of its rows, and returns their mean log loss. */
+function opinionOf({ data: { classCount } }: Job, logits: Float32Array, row: number): Opinion {
+  return headOpinion(logits.subarray(row * classCount, (row + 1) * classCount))
+}
+
+/** Fits without a fold, writes logits of its rows, and returns what the judge says of them. */
 async function predictFold(
   job: Job,
   fold: number,
   recipe: Recipe,
   logits: Float32Array,
 ): Promise<number> {
-  const { split, data } = job
+  const { split, context } = job
   const stage = `fold ${fold + 1} of ${split.foldCount}, ${recipe.method}`
   const model = await fitOn(job, otherRows(split, fold), recipe, stage)
   const rows = rowsOfFold(split, fold)
   await predictRows(job, model, rows, logits)
-  const { classCount, labels } = data
-  let loss = 0
-  let count = 0
-  for (const row of rows) {
-    const label = labels[row] as number
-    if (label < 0) continue
-    const { logProbabilities } = headOpinion(
-      logits.subarray(row * classCount, (row + 1) * classCount),
-    )
-    loss -= logProbabilities[label] as number
-    count++
-  }
-  return loss / Math.max(1, count)
+  return context.judge(row => opinionOf(job, logits, row), rows)
 }
 
 async function fitOn(

@@ -16,7 +16,7 @@ import {
 } from '../../models/index.ts'
 import { sha256 } from '../../platform/index.ts'
 import type { InferenceRuntime } from '../../runtimes/index.ts'
-import { riskCoverageCurve } from '../../stats/index.ts'
+import { areaUnderRiskCoverage, riskCoverageCurve } from '../../stats/index.ts'
 import type { Rng } from '../../util/index.ts'
 import { startPace } from '../pace.ts'
 import {
@@ -30,7 +30,12 @@ import {
 } from './cross-fit.ts'
 import { crossFitEncoder, type EncoderModel } from './cross-fit-encoder.ts'
 import { crossFitReflex } from './cross-fit-reflex.ts'
-import { crossFitTuned, type TunedFit, type TunedModel } from './cross-fit-tuned.ts'
+import {
+  crossFitTuned,
+  type TunedContext,
+  type TunedFit,
+  type TunedModel,
+} from './cross-fit-tuned.ts'
 import { type CombinerRows, fitCombiner } from './fit-combiner.ts'
 import { foldsByGroup } from './folds.ts'
 
@@ -80,7 +85,9 @@ export async function fitClassifier(options: FitClassifierOptions): Promise<Clas
   const reflexAlone = assemble({ data: options, split, reflex, encoded: null, tuned: null })
   if (encoded === null) return [reflexAlone]
   const frozen = assemble({ data: options, split, reflex, encoded, tuned: null })
-  const tuned = await tuneWhereItPays(frozen, encoded.model, options, context)
+  const judge: TunedContext['judge'] = (opinionOf, rows) =>
+    poolArea({ data: options, split, reflex, encoded }, opinionOf, rows)
+  const tuned = await tuneWhereItPays(frozen, encoded.model, options, { ...context, judge })
   if (tuned === null) return [reflexAlone, frozen]
   return [reflexAlone, frozen, assemble({ data: options, split, reflex, encoded, tuned })]
 }
@@ -92,7 +99,7 @@ async function tuneWhereItPays(
   frozen: ClassifierCandidate,
   { encoder, embeddings }: EncoderModel,
   options: FitClassifierOptions,
-  context: CrossFitContext,
+  context: CrossFitContext & Pick<TunedContext, 'judge'>,
 ): Promise<TunedFit | null> {
   const { training, targetRisk, labels } = options
   const { base, runtime } = encoder
@@ -124,11 +131,9 @@ interface Assembly {
 /** Puts parts and combiner together: manifest, blobs, and honest out-of-fold answers. */
 function assemble({ data, split, reflex, encoded, tuned }: Assembly): ClassifierCandidate {
   const { labels, classCount } = data
-  const opinions = reflex.opinions.map((own, row) => {
-    const [head, ...neighbours] = encoded?.opinions[row] ?? []
-    if (head === undefined) return own
-    return [...own, tuned?.opinions[row] ?? head, ...neighbours]
-  })
+  const opinions = reflex.opinions.map((_, row) =>
+    opinionsOn(row, { reflex, encoded }, tuned?.opinions[row]),
+  )
   const blobs = new Map<string, Uint8Array>()
   const keep = (bytes: Uint8Array): string => {
     const hash = sha256(bytes)
@@ -147,6 +152,34 @@ function assemble({ data, split, reflex, encoded, tuned }: Assembly): Classifier
   }
   const name = tuned === null ? kind : `encoder, ${tuned.model.recipe.method} fine-tuned`
   return { name, manifest, blobs, ...answersOutOfFold({ opinions, labels }, split) }
+}
+
+/** Opinions on a row as the combiner takes them; a tuned head's takes the place of the frozen encoder's. */
+function opinionsOn(
+  row: number,
+  { reflex, encoded }: Pick<Assembly, 'reflex' | 'encoded'>,
+  tuned: Opinion | undefined,
+): readonly Opinion[] {
+  const own = reflex.opinions[row] as readonly Opinion[]
+  const [head, ...neighbours] = encoded?.opinions[row] ?? []
+  return head === undefined ? own : [...own, tuned ?? head, ...neighbours]
+}
+
+/** Area under the risk–coverage curve on some rows of the classifier whose tuned head thinks so of them. */
+function poolArea(
+  { data: { labels }, split, ...parts }: Omit<Assembly, 'tuned'>,
+  opinionOf: (row: number) => Opinion,
+  rows: Int32Array,
+): number {
+  const opinions = Array.from(rows, row => opinionsOn(row, parts, opinionOf(row)))
+  const pick = (values: Int32Array) => Int32Array.from(rows, row => values[row] as number)
+  const own = { opinions, labels: pick(labels) }
+  const folds = { folds: pick(split.folds), foldCount: split.foldCount }
+  const { outOfFoldScores, outOfFoldLabels } = answersOutOfFold(own, folds)
+  return areaUnderRiskCoverage(
+    outOfFoldScores,
+    outOfFoldLabels.map((label, i) => (label === own.labels[i] ? 0 : 1)),
+  )
 }
 
 function encoderManifest(

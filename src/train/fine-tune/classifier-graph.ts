@@ -42,6 +42,8 @@ export const BATCH = {
   weights: 'weights',
   /** Which row is which: 1 where a row meets itself. Only where rows of a batch are compared. */
   self: 'self',
+  /** What hidden numbers are multiplied by, one for each place where some are dropped: `dropout.0`, `dropout.1`, … */
+  dropout: 'dropout',
 } as const
 
 export const HEAD_WEIGHT = 'classifier.weight'
@@ -64,6 +66,8 @@ export interface ClassifierGraphOptions {
   readonly head: { readonly weights: Float32Array; readonly bias: Float32Array }
   /** Feeds hidden states of the frozen layers instead of computing them in every step. */
   readonly isPrefixCached: boolean
+  /** Whether hidden numbers are dropped in the layers that train: by masks that are fed. */
+  readonly hasDropout?: boolean
   /** Compares the rows of a batch as well: `share` of the loss is contrastive. Of whole texts with one class only. */
   readonly contrast?: { readonly share: number; readonly temperature: number }
 }
@@ -72,7 +76,9 @@ export interface ClassifierGraph extends TrainingGraph {
   readonly specs: readonly ParameterSpec[]
   /** Ids or hidden states, and the mask: all that logits need beside the parameters. */
   readonly features: readonly [Input, Input]
-  /** [batch, classCount], of tokens [batch, length, classCount]. */
+  /** Masks of dropout, [batch·length, hidden], with the other data. */
+  readonly masks: readonly Input[]
+  /** Nothing dropped; [batch, classCount], of tokens [batch, length, classCount]. */
   readonly logits: Value
 }
 
@@ -88,15 +94,22 @@ export function classifierGraph(options: ClassifierGraphOptions): ClassifierGrap
     : input(BATCH.ids, 'int64', ['batch', 'length'])
   const lower = isPrefixCached ? start : frozenPart(start, mask, options)
   const layers = encoder.modules.layers.slice(encoder.firstLayer)
-  const hidden = runLayers(lower, mask, { config, layers })
+  const masks: Input[] = []
+  const drop = (x: Value): Value => {
+    const one = input(`${BATCH.dropout}.${masks.length}`, 'float32', [
+      'batch*length',
+      config.hiddenSize,
+    ])
+    masks.push(one)
+    return Mul(x, one)
+  }
+  const clean = runLayers(lower, mask, { config, layers })
+  const hidden = options.hasDropout ? runLayers(lower, mask, { config, layers, drop }) : clean
   const weight = input(HEAD_WEIGHT, 'float32', [config.hiddenSize, classCount])
   const bias = input(HEAD_BIAS, 'float32', [classCount])
-  const logits = headLogits(hidden, mask, {
-    ...options,
-    pooler: encoder.modules.pooler,
-    weight,
-    bias,
-  })
+  const headOptions = { ...options, pooler: encoder.modules.pooler, weight, bias }
+  const logits = headLogits(clean, mask, headOptions)
+  const trained = hidden === clean ? logits : headLogits(hidden, mask, headOptions)
   const units = kind === 'tokens' ? ['batch', 'length'] : ['batch']
   const targets = input(BATCH.targets, 'float32', [...units, classCount])
   const weights = input(BATCH.weights, 'float32', units)
@@ -105,18 +118,19 @@ export function classifierGraph(options: ClassifierGraphOptions): ClassifierGrap
     { input: weight, initial: head.weights, isDecayed: true },
     { input: bias, initial: head.bias, isDecayed: false },
   ]
-  const headLoss = lossOf(logits, { targets, weights, options })
+  const headLoss = lossOf(trained, { targets, weights, options })
   const self = input(BATCH.self, 'float32', ['batch', 'batch'])
   const contrast = options.contrast && { ...options.contrast, targets, weights, self }
   return {
     name: 'classifier',
-    data: [start, mask, targets, weights, ...(contrast ? [self] : [])],
+    data: [start, mask, targets, weights, ...(contrast ? [self] : []), ...masks],
     parameters: [...specs.map(one => one.input), ...encoder.rows.map(one => one.input)],
     loss: contrast
       ? withContrast(headLoss, embeddingOf(hidden, mask, options), contrast)
       : headLoss,
     specs,
     features: [start, mask],
+    masks,
     logits,
   }
 }

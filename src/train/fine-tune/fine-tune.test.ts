@@ -91,6 +91,18 @@ describe('fineTune', () => {
     expect(first(halves.epochLosses)).toBeCloseTo(first(whole.epochLosses), 1)
   })
 
+  it('drops hidden numbers while it trains, and none when it looks at rows held back', async () => {
+    const heldBack = { subset: [0, 1, 2, 3], judge: () => 0, patience: 9 }
+    const still = { epochCount: 1, learningRate: 1e-9, headLearningRate: 1e-9 }
+    const plain = await fineTune(options(still, { heldBack }))
+    const dropping = await fineTune(options({ ...still, dropout: 0.5 }, { heldBack }))
+    expect(dropping.epochLosses[0]).not.toBeCloseTo(first(plain.epochLosses), 4)
+    const difference = (dropping.heldBackLogits as Float32Array).map((value, i) =>
+      Math.abs(value - ((plain.heldBackLogits as Float32Array)[i] as number)),
+    )
+    expect(Math.max(...difference)).toBeLessThan(1e-5)
+  })
+
   it('repeats bit for bit by its seed', async () => {
     const [a, b] = [await fineTune(options({ seed: 3 })), await fineTune(options({ seed: 3 }))]
     expect(a.tensors).toEqual(b.tensors)
@@ -100,16 +112,16 @@ describe('fineTune', () => {
   })
 
   it.each([
-    ['full', null],
-    ['lora', 2],
-  ] as const)('goes on from a checkpoint to the same weights: %s, layers %s', async (method, layerCount) => {
-    const whole = await fineTune(options({ method, layerCount }))
+    ['full', null, 0.1],
+    ['lora', 2, 0],
+  ] as const)('goes on from a checkpoint to the same weights: %s, layers %s, dropout %s', async (method, layerCount, dropout) => {
+    const whole = await fineTune(options({ method, layerCount, dropout }))
     const path = join(folder, `${method}.safetensors`)
     const checkpoint = { path, runId: 'run', everySteps: 3 }
     const stop = new AbortController()
     const broken = fineTune(
       options(
-        { method, layerCount },
+        { method, layerCount, dropout },
         {
           checkpoint,
           pace: startPace(60_000, stop.signal),
@@ -122,7 +134,10 @@ describe('fineTune', () => {
     await expect(broken).rejects.toMatchObject({ code: 'cancelled' })
     const steps: number[] = []
     const resumed = await fineTune(
-      options({ method, layerCount }, { checkpoint, onStep: ({ step }) => steps.push(step) }),
+      options(
+        { method, layerCount, dropout },
+        { checkpoint, onStep: ({ step }) => steps.push(step) },
+      ),
     )
     // What was done when it was stopped is kept, not only what the last checkpoint held.
     expect(steps[0]).toBe(6)

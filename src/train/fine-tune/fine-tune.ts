@@ -4,6 +4,7 @@ import {
   adamW,
   constantSchedule,
   cosineSchedule,
+  type Feeds,
   linearSchedule,
   openTrainer,
   type Schedule,
@@ -31,6 +32,7 @@ import {
   HEAD_BIAS,
   HEAD_WEIGHT,
 } from './classifier-graph.ts'
+import { dropoutMask } from './dropout.ts'
 import { type Forward, openForward } from './forward.ts'
 import { computePrefix, type PrefixCache, prefixBytes } from './prefix-cache.ts'
 import type { Recipe } from './recipe.ts'
@@ -132,6 +134,7 @@ export async function fineTune(options: FineTuneOptions): Promise<FineTuned> {
     scale: recipe.scale,
     head,
     isPrefixCached: prefix !== null,
+    hasDropout: recipe.dropout > 0,
     ...(recipe.method === 'contrastive' && {
       contrast: { share: recipe.contrastShare, temperature: recipe.contrastTemperature },
     }),
@@ -140,12 +143,12 @@ export async function fineTune(options: FineTuneOptions): Promise<FineTuned> {
     graph,
     parameters: graph.specs.map(spec => ({ ...spec, ...rateOf(spec.input.name, recipe) })),
     rows: encoder.rows,
-    optimizer: adamW(),
+    optimizer: adamW({ beta2: recipe.beta2 }),
     runtime,
   })
   const forward = options.heldBack ? await openForward(graph, { classCount, runtime }) : null
   try {
-    const ended = await runEpochs(trainer, { ...options, prefix, encoder, forward })
+    const ended = await runEpochs(trainer, { ...options, prefix, encoder, graph, forward })
     return { ...collect(trainer, { encoder, graph, recipe }), ...ended }
   } finally {
     await forward?.close()
@@ -175,6 +178,7 @@ function prefixOf(
 interface Run extends Omit<FineTuneOptions, 'prefix'> {
   readonly prefix: PrefixCache | null
   readonly encoder: TrainableEncoder
+  readonly graph: ClassifierGraph
   readonly forward: Forward | null
 }
 
@@ -195,7 +199,8 @@ async function runEpochs(trainer: Trainer, run: Run): Promise<Ended> {
     for (const [i, group] of steps.entries()) {
       if (start + i < trainer.step) continue
       await keeper.breathe()
-      const { loss } = await trainer.train(microBatches(group, layOut), {
+      const drawMasks = masksOfStep(start + i, run)
+      const { loss } = await trainer.train(microBatches(group, { ...layOut, drawMasks }), {
         learningRate: recipe.learningRate * rate(start + i),
         weightDecay: recipe.weightDecay,
         maxGradientNorm: recipe.maxGradientNorm,
@@ -229,6 +234,19 @@ function layOutOptions({ rows, prefix, encoder, recipe }: Run): LayOutOptions {
     trainsWords: encoder.rows.length > 0,
     comparesRows: recipe.method === 'contrastive',
   }
+}
+
+/** The masks depend on the step alone, so that a run which goes on later draws what it would have drawn. */
+function masksOfStep(step: number, { recipe, graph, config }: Run): (tokenCount: number) => Feeds {
+  const rng = createRng(`fine-tune/${recipe.seed}/dropout/${step}`)
+  return tokenCount =>
+    Object.fromEntries(
+      graph.masks.map(({ name }) => {
+        const dims = [tokenCount, config.hiddenSize]
+        const data = dropoutMask(tokenCount * config.hiddenSize, recipe.dropout, rng)
+        return [name, { type: 'float32', dims, data }]
+      }),
+    )
 }
 
 /** Batches by epoch and step. */

@@ -32,7 +32,7 @@ describe('a recipe', () => {
     ['targetModules', ['.*'], 'recipe.targetModules.0'],
     ['labelSmoothing', 1, 'recipe.labelSmoothing'],
     ['version', 2, 'recipe.version'],
-    ['dropout', 0.1, 'recipe'],
+    ['dropuot', 0.1, 'recipe'],
   ])('with %s = %j is refused', (field, value, param) => {
     const recipe = { ...completeRecipe({ method: 'lora' }), [field]: value }
     expect(() => parseRecipe(recipe)).toThrowError(

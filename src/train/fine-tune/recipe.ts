@@ -45,6 +45,10 @@ export const recipeSchema = z.strictObject({
   warmupShare: share,
   /** How the learning rate falls afterwards; `linear` and `cosine` end at 0. */
   schedule: z.enum(['linear', 'cosine', 'constant']),
+  /** How fast AdamW forgets squared gradients, its β₂. */
+  beta2: z.number().min(0).max(0.999_999),
+  /** Share of hidden numbers set to 0 behind attention and feed-forward of the layers that train (Srivastava et al. 2014). */
+  dropout: z.number().min(0).max(0.9),
   /** Probability that the target spreads evenly over all classes. */
   labelSmoothing: share.refine(value => value < 1, 'must be below 1'),
   /** `balanced`: rows weigh inversely to the frequency of their class. */
@@ -118,6 +122,8 @@ export const RECIPE_DEFAULTS: RecipeDefaults = {
   weightDecay: { value: always(0.01), reason: 'default of AdamW in PyTorch' },
   warmupShare: { value: always(0.1), reason: 'first moments of AdamW are noisy at the start' },
   schedule: { value: always('linear'), reason: 'default of the Hugging Face Trainer' },
+  beta2: { value: always(0.999), reason: 'default of AdamW in PyTorch' },
+  dropout: { value: always(0), reason: 'compared like with like; the search tries others' },
   labelSmoothing: {
     value: always(0),
     reason: 'plain cross-entropy unless the search finds better',

@@ -38,6 +38,8 @@ export interface LayOutOptions {
   readonly trainsWords: boolean
   /** Whether rows of a batch are compared with each other. */
   readonly comparesRows?: boolean
+  /** Draws the masks of dropout for a number of tokens. */
+  readonly drawMasks?: (tokenCount: number) => MicroBatch['feeds']
 }
 
 /** The batches of one step as the graph wants them; weighted so that the step's loss is the mean over its rows. */
@@ -78,6 +80,7 @@ function layOut(batch: readonly number[], divisor: number, options: LayOutOption
     [BATCH.mask]: mask,
     ...unitFeeds(batch, { length, divisor, options }),
     ...(options.comparesRows && { [BATCH.self]: identity(batch.length) }),
+    ...options.drawMasks?.(batch.length * length),
   }
   if (prefix !== null) return { feeds: { ...common, [BATCH.hidden]: prefix.batch(batch, length) } }
   if (!trainsWords) return { feeds: { ...common, [BATCH.ids]: ids } }
