@@ -4,13 +4,16 @@ import { isUnderstudyError, UnderstudyError } from '../errors.ts'
 import { CHAT_PATH, errorBody } from '../wire/index.ts'
 import { createApi } from './api.ts'
 import { authenticate, checkBrowserOrigin, checkOperator } from './callers.ts'
-import { answerChat, type Incoming } from './chat.ts'
+import { answerChat, type ChatParts } from './chat.ts'
 import type { GatewayContext } from './context.ts'
+import { fromFetch } from './fetch-request.ts'
+import type { Door, Incoming, RawRequest } from './incoming.ts'
 import { createJobs } from './jobs.ts'
 import { createLeadWatch } from './lead-watch.ts'
 import { type Listening, type ListenOptions, listen } from './listen.ts'
 import { ownModels, passThrough } from './pass-through.ts'
 import { createRecorder } from './recorder.ts'
+import { jsonReply, type Reply, toResponse } from './reply.ts'
 import { createTally } from './tally.ts'
 
 export interface Gateway {
@@ -26,9 +29,13 @@ export interface Gateway {
   close(): Promise<void>
 }
 
-/** How a request came: over a port that other machines reach, or not. */
-interface Door {
-  readonly isLoopback: boolean
+type Answer = (parts: ChatParts, incoming: Incoming) => Reply | Promise<Reply>
+
+/** What the gateway answers itself under `/v1`, by method and path; everything else there passes through. */
+const ANSWERS: Readonly<Record<string, Answer>> = {
+  [`POST ${CHAT_PATH}`]: answerChat,
+  'GET /v1/models': (parts, incoming) =>
+    parts.lead === null ? ownModels(parts) : passThrough(parts, incoming),
 }
 
 export function createGateway(context: GatewayContext): Gateway {
@@ -39,13 +46,23 @@ export function createGateway(context: GatewayContext): Gateway {
   const parts = { ...context, recorder, tally: createTally(), leadWatch }
   const startedMs = clock.now()
 
-  const incoming = (request: Request): Incoming => {
-    const headers = Object.fromEntries(request.headers)
-    return { request, headers, key: authenticate(keys, headers.authorization) }
+  const checkDoor = ({ headers }: Pick<RawRequest, 'headers'>, { isLoopback }: Door): void => {
+    if (isLoopback) checkBrowserOrigin(headers, context.allowedHosts)
+  }
+  /** Requests under `/v1`: all that models are asked. */
+  const answerApi = async (raw: RawRequest, door: Door): Promise<Reply> => {
+    try {
+      checkDoor(raw, door)
+      const incoming = { ...raw, key: authenticate(keys, raw.headers.authorization) }
+      const answer = ANSWERS[`${raw.method} ${pathOf(raw.target)}`] ?? passThrough
+      return await answer(parts, incoming)
+    } catch (error) {
+      return errorReply(error, log)
+    }
   }
 
   const app = new Hono<{ Bindings: Door }>({ strict: true })
-  app.onError(error => errorResponse(error, log))
+  app.onError(error => toResponse(errorReply(error, log)))
   app.notFound(c => {
     const error = new UnderstudyError(
       'not-found',
@@ -54,23 +71,16 @@ export function createGateway(context: GatewayContext): Gateway {
         help: 'The API lives under /v1, the gateway itself under /understudy/v1.',
       },
     )
-    return errorResponse(error, log)
+    return toResponse(errorReply(error, log))
   })
+  app.all('/v1/*', async c => toResponse(await answerApi(fromFetch(c.req.raw), c.env)))
   app.use(async (c, next) => {
-    if (c.env.isLoopback) {
-      const { headers } = c.req.raw
-      const host = headers.get('host') ?? undefined
-      checkBrowserOrigin({ host, origin: headers.get('origin') ?? undefined }, context.allowedHosts)
-    }
+    const { headers } = c.req.raw
+    const [host, origin] = [headers.get('host') ?? undefined, headers.get('origin') ?? undefined]
+    checkDoor({ headers: { ...(host && { host }), ...(origin && { origin }) } }, c.env)
     await next()
   })
   app.get('/healthz', () => new Response('ok\n', { headers: { 'content-type': 'text/plain' } }))
-  app.post(CHAT_PATH, c => answerChat(parts, incoming(c.req.raw)))
-  app.get('/v1/models', c => {
-    const from = incoming(c.req.raw)
-    return context.lead === null ? ownModels(parts) : passThrough(parts, from)
-  })
-  app.all('/v1/*', c => passThrough(parts, incoming(c.req.raw)))
   app.use('/understudy/*', async (c, next) => {
     const key = authenticate(keys, c.req.header('authorization'))
     checkOperator(key, c.req.path)
@@ -83,7 +93,7 @@ export function createGateway(context: GatewayContext): Gateway {
   return {
     fetch: fetchHere,
     request: (path, init) => fetchHere(new Request(new URL(path, 'http://localhost'), init)),
-    listen: options => listen({ ...options, answer, hasKeys: keys.length > 0, log }),
+    listen: options => listen({ ...options, answer, answerApi, hasKeys: keys.length > 0, log }),
     async close() {
       await jobRegistry.close()
       await recorder.settle()
@@ -91,14 +101,16 @@ export function createGateway(context: GatewayContext): Gateway {
   }
 }
 
-/** The only place where an error becomes a response. */
-function errorResponse(error: unknown, log: (text: string) => void): Response {
+function pathOf(target: string): string {
+  const end = target.indexOf('?')
+  return end < 0 ? target : target.slice(0, end)
+}
+
+/** The only place where an error becomes an answer. */
+function errorReply(error: unknown, log: (text: string) => void): Reply {
   const { status, body } = errorBody(error)
   if (!isUnderstudyError(error)) {
     log(`Unexpected failure: ${error instanceof Error ? (error.stack ?? error.message) : error}`)
   }
-  return new Response(JSON.stringify(body), {
-    status,
-    headers: { 'content-type': 'application/json' },
-  })
+  return jsonReply(body, status)
 }

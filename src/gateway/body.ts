@@ -33,7 +33,8 @@ async function readStream(
   return Buffer.concat(parts)
 }
 
-function tooLarge(maxBytes: number): UnderstudyError {
+/** The error of a body beyond the limit. */
+export function tooLarge(maxBytes: number): UnderstudyError {
   return new UnderstudyError('request-too-large', `The body is larger than ${maxBytes} bytes.`, {
     help: 'Send less, or raise the limit.',
   })
@@ -52,6 +53,11 @@ export function decodeUtf8(bytes: Uint8Array): string {
       cause,
     })
   }
+}
+
+/** Parts as one; no copy where there is one. */
+export function joined(parts: readonly Uint8Array[]): Uint8Array {
+  return parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts)
 }
 
 /** What was seen of a body, up to a limit. */
@@ -77,7 +83,7 @@ export function createBoundedCopy(maxBytes: number): BoundedCopy {
       length += part.length
       parts.push(part)
     },
-    bytes: () => (parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts)),
+    bytes: () => joined(parts),
     get isTruncated() {
       return isTruncated
     },

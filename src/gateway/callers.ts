@@ -49,18 +49,27 @@ function digest(text: string): Buffer {
 /**
  * Refuses what a hostile web page could make a browser send to a gateway on loopback: requests addressed by a foreign
  * name (DNS rebinding), and requests that come from a foreign page.
- * @throws origin-forbidden
+ * @throws origin-forbidden, request-invalid
  */
 export function checkBrowserOrigin(
-  { host, origin }: { readonly host: string | undefined; readonly origin: string | undefined },
+  { host, origin }: { readonly host?: string; readonly origin?: string },
   allowedHosts: readonly string[],
 ): void {
   const isOurs = (name: string): boolean => isLoopback(name) || allowedHosts.includes(name)
-  const addressed = host === undefined ? null : hostnameOf(`http://${host}`)
-  if (host !== undefined && (addressed === null || !isOurs(addressed))) {
-    throw new UnderstudyError('origin-forbidden', `The host '${host.slice(0, 100)}' is not ours.`, {
-      help: 'Call the gateway as localhost, or name this host in its allowed hosts.',
+  const addressed = host === undefined ? null : namedIn(host)
+  if (host !== undefined && addressed === null) {
+    throw new UnderstudyError('request-invalid', 'The host header is malformed.', {
+      help: 'Send a plain HTTP request.',
     })
+  }
+  if (addressed !== null && !isOurs(addressed)) {
+    throw new UnderstudyError(
+      'origin-forbidden',
+      `The host '${addressed.slice(0, 100)}' is not ours.`,
+      {
+        help: 'Call the gateway as localhost, or name this host in its allowed hosts.',
+      },
+    )
   }
   if (origin === undefined) return
   const from = hostnameOf(origin)
@@ -71,6 +80,11 @@ export function checkBrowserOrigin(
       { help: 'Call it from a server, or name that host in its allowed hosts.' },
     )
   }
+}
+
+/** The name in a host header, without the port; null where it is none. */
+function namedIn(host: string): string | null {
+  return /^([\w.-]+|\[[\da-f:.]+\])(?::\d{1,5})?$/iu.exec(host)?.[1] ?? null
 }
 
 function hostnameOf(url: string): string | null {

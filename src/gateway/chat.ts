@@ -16,27 +16,22 @@ import {
   reportedModel,
   SSE_DONE,
 } from '../wire/index.ts'
-import { createBoundedCopy, decodeUtf8, readBody } from './body.ts'
-import type { GatewayContext, GatewayKey } from './context.ts'
-import { type HeaderMap, type Intent, readIntent, servedHeaders } from './intent.ts'
-import { callLead, noLead, targetOf } from './lead-call.ts'
+import { createBoundedCopy, decodeUtf8, joined } from './body.ts'
+import type { GatewayContext } from './context.ts'
+import type { Incoming } from './incoming.ts'
+import { type Intent, readIntent, servedHeaders } from './intent.ts'
+import { callLead, checkedTarget, noLead } from './lead-call.ts'
 import type { LeadWatch } from './lead-watch.ts'
 import { readRecordedAnswer } from './recorded-answer.ts'
 import type { Exchange, Recorder } from './recorder.ts'
-import { headersFromLead, isEventStream, relayWithCopy, streamResponse } from './relay.ts'
+import { headersFromLead, isEventStream, relayWithCopy, streamReply } from './relay.ts'
+import { isBodiless, jsonReply, type Reply } from './reply.ts'
 import type { Tally } from './tally.ts'
 
 export interface ChatParts extends GatewayContext {
   readonly recorder: Recorder
   readonly tally: Tally
   readonly leadWatch: LeadWatch
-}
-
-export interface Incoming {
-  readonly request: Request
-  readonly headers: HeaderMap
-  /** The key that let the caller in; null where none is required. */
-  readonly key: GatewayKey | null
 }
 
 /** One request on its way, with what its record will say in any case. */
@@ -57,14 +52,14 @@ const HELD_BYTES = 1024 * 1024
  * Answers one chat request.
  * @throws request-invalid, request-too-large, specialist-not-found, no-lead, upstream-unavailable, upstream-timeout, cancelled
  */
-export async function answerChat(parts: ChatParts, incoming: Incoming): Promise<Response> {
+export async function answerChat(parts: ChatParts, incoming: Incoming): Promise<Reply> {
   const { clock, limits } = parts
   const [startedMs, startMs] = [clock.now(), clock.monotonic()]
   const intent = readIntent(incoming.headers, incoming.key)
-  const bytes = await readBody(incoming.request, limits.maxBodyBytes)
+  const bytes = await incoming.readBody(limits.maxBodyBytes)
   const chat = parseChatRequest(parseJson(decodeUtf8(bytes)))
   const turn: Turn = { id: newId('dec'), startedMs, startMs, chat, intent, bytes, incoming }
-  const verdict = await parts.cascade.route(chat, intent, incoming.request.signal)
+  const verdict = await parts.cascade.route(chat, intent, incoming.signal)
   if (verdict.serve) return answerHere(parts, turn, verdict)
   if (intent.mode === 'specialist') throw noSpecialist(verdict.decision)
   return answerByLead(parts, turn, verdict.decision)
@@ -89,7 +84,7 @@ async function answerHere(
   parts: ChatParts,
   turn: Turn,
   { task, answer, usage, certificate, decision }: Extract<Verdict, { serve: true }>,
-): Promise<Response> {
+): Promise<Reply> {
   const { chat, id } = turn
   const completion: CompletionParts = {
     id: `chatcmpl-${id.slice(id.indexOf('_') + 1)}`,
@@ -116,21 +111,19 @@ async function answerHere(
     certificate,
     decisionId: isRecorded ? id : null,
   })
-  if (!chat.isStream) {
-    return new Response(JSON.stringify(whole), {
-      headers: { 'content-type': 'application/json', ...headers },
-    })
-  }
+  if (!chat.isStream) return jsonReply(whole, 200, headers)
   const events = [...renderChunks(completion, chat.includeUsage)].map(chunk =>
     formatSse(JSON.stringify(chunk)),
   )
-  return new Response(events.join('') + SSE_DONE, {
+  return {
+    status: 200,
     headers: {
       'content-type': 'text/event-stream; charset=utf-8',
       'cache-control': 'no-cache',
       ...headers,
     },
-  })
+    body: events.join('') + SSE_DONE,
+  }
 }
 
 function exchangeOf(
@@ -149,22 +142,22 @@ function exchangeOf(
   }
 }
 
-async function answerByLead(parts: ChatParts, turn: Turn, decision: Decision): Promise<Response> {
+async function answerByLead(parts: ChatParts, turn: Turn, decision: Decision): Promise<Reply> {
   const { lead, leadHasKey, keys, limits } = parts
   const { incoming, bytes, chat } = turn
   if (lead === null) throw noLead()
-  const call = await sendToLead(parts, turn, decision, () =>
+  const response = await sendToLead(parts, turn, decision, () =>
     callLead(lead, {
       method: 'POST',
-      target: targetOf(incoming.request.url),
+      target: checkedTarget(incoming.target),
       // An answer that is not compressed can be recorded while it streams.
       headers: { ...incoming.headers, 'accept-encoding': 'identity' },
       body: bytes,
       keepsAuthorization: keys.length === 0 && !leadHasKey,
-      callerSignal: incoming.request.signal,
+      caller: incoming,
     }),
   )
-  const { status, headers, body } = call.response
+  const { status, headers, body } = response
   const copy = createBoundedCopy(limits.maxCopyBytes)
   const isCompressed = !['', 'identity'].includes(headers['content-encoding']?.trim() ?? '')
   const isEvents = isEventStream(headers)
@@ -191,8 +184,8 @@ async function answerByLead(parts: ChatParts, turn: Turn, decision: Decision): P
     if (held === 'whole') {
       const isRecorded = await record(true, false)
       const named = leadHeaders(parts, decision, isRecorded ? turn.id : null)
-      const whole = [204, 205, 304].includes(status) ? null : Buffer.concat(taken)
-      return new Response(whole, { status, headers: { ...headersFromLead(headers), ...named } })
+      const whole = isBodiless(status) ? null : joined(taken)
+      return { status, headers: { ...headersFromLead(headers), ...named }, body: whole }
     }
   }
   const pieces = relayWithCopy(source, {
@@ -204,7 +197,7 @@ async function answerByLead(parts: ChatParts, turn: Turn, decision: Decision): P
   // Without a length the caller has the whole answer only at its end, which comes after the record.
   const { 'content-length': _, ...kept } = headersFromLead(headers)
   const named = leadHeaders(parts, decision, turn.id)
-  return streamResponse(pieces, { status, headers: { ...kept, ...named } }, call.abort)
+  return streamReply(pieces, { status, headers: { ...kept, ...named } }, incoming.abort)
 }
 
 /** Runs a step that needs the lead; where it fails, the failure is recorded as this exchange's answer. */

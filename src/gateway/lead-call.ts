@@ -1,13 +1,8 @@
 /** One call to the lead on a caller's behalf: what is sent, and what stops it. Knows no answers. */
 import { UnderstudyError } from '../errors.ts'
 import type { Lead, LeadResponse } from '../runtimes/index.ts'
+import type { RawRequest } from './incoming.ts'
 import { type HeaderMap, headersForLead } from './intent.ts'
-
-export interface LeadCall {
-  readonly response: LeadResponse
-  /** Stops the lead; harmless once it is done. */
-  readonly abort: () => void
-}
 
 export interface LeadCallOptions {
   readonly method: string
@@ -17,7 +12,8 @@ export interface LeadCallOptions {
   readonly body: Uint8Array | null
   /** The caller's own Authorization goes to the lead. */
   readonly keepsAuthorization: boolean
-  readonly callerSignal: AbortSignal
+  /** The caller's request: who leaves takes the lead's request along. */
+  readonly caller: Pick<RawRequest, 'signal' | 'abort'>
 }
 
 /**
@@ -26,27 +22,23 @@ export interface LeadCallOptions {
  */
 export async function callLead(
   lead: Lead | null,
-  { method, target, headers, body, keepsAuthorization, callerSignal }: LeadCallOptions,
-): Promise<LeadCall> {
+  { method, target, headers, body, keepsAuthorization, caller }: LeadCallOptions,
+): Promise<LeadResponse> {
   if (lead === null) throw noLead()
-  const controller = new AbortController()
-  const abort = (): void => controller.abort()
-  if (callerSignal.aborted) abort()
-  callerSignal.addEventListener('abort', abort, { once: true })
   const response = await lead.send({
     method,
     path: target,
     headers: headersForLead(headers, { keepsAuthorization }),
     body,
-    signal: controller.signal,
+    signal: caller.signal,
   })
   if (response.status < 200 || response.status > 599) {
-    abort()
+    caller.abort()
     throw new UnderstudyError('upstream-invalid', `The lead answered status ${response.status}.`, {
       help: 'Check that its address leads to an OpenAI-compatible API.',
     })
   }
-  return { response, abort }
+  return response
 }
 
 /** The error of a gateway without a lead, for what no specialist answers. */
@@ -56,21 +48,32 @@ export function noLead(): UnderstudyError {
   })
 }
 
+/** Paths as every client sends them, which need no second look. */
+const PLAIN_TARGET = /^(?:\/[\w-]+(?:\.[\w-]+)*)+$/u
+
 /**
  * The path and query of a request, as they go to the lead.
  * @throws request-invalid for a path that an upstream server might read as leading elsewhere
  */
-export function targetOf(url: string): string {
-  const { pathname, search } = new URL(url)
-  let path = pathname
+export function checkedTarget(target: string): string {
+  if (PLAIN_TARGET.test(target)) return target
+  const [sent = ''] = target.split(/[?#]/u)
+  let path = sent
   // Twice, since a server behind a proxy may decode what the proxy decoded before.
-  for (let round = 0; round < 2; round++) path = decodedOnce(path)
-  if (/(?:^|[\\/])\.\.?(?:[\\/]|$)|[\\\0]/u.test(path)) {
-    throw new UnderstudyError('request-invalid', 'The path holds dot segments or a backslash.', {
-      help: 'Call the API by its plain path.',
-    })
+  for (let round = 0; round < 2; round++) {
+    refuseDetours(path)
+    path = decodedOnce(path)
   }
+  refuseDetours(path)
+  const { pathname, search } = new URL(target, 'http://localhost')
   return pathname + search
+}
+
+function refuseDetours(path: string): void {
+  if (!/(?:^|[\\/])\.\.?(?:[\\/]|$)|[\\\0]/u.test(path)) return
+  throw new UnderstudyError('request-invalid', 'The path holds dot segments or a backslash.', {
+    help: 'Call the API by its plain path.',
+  })
 }
 
 function decodedOnce(path: string): string {

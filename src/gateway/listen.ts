@@ -1,11 +1,14 @@
 /** A port: the application behind Node's HTTP server, and an orderly end. Knows no routes. */
-import { createServer, type Server } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { getRequestListener } from '@hono/node-server'
 import { UnderstudyError } from '../errors.ts'
 import { errorBody } from '../wire/index.ts'
 import { isLoopback } from './callers.ts'
+import type { Door, RawRequest } from './incoming.ts'
+import { fromNode, sendReply } from './node-http.ts'
+import type { Reply } from './reply.ts'
 
 export interface ListenOptions {
   /** Default: loopback. */
@@ -22,10 +25,15 @@ export interface Listening {
 }
 
 export interface ListenParts extends ListenOptions {
-  readonly answer: (request: Request, door: { readonly isLoopback: boolean }) => Promise<Response>
+  readonly answer: (request: Request, door: Door) => Promise<Response>
+  /** Answers what lies under `/v1/`, on the short way. */
+  readonly answerApi: (request: RawRequest, door: Door) => Promise<Reply>
   readonly hasKeys: boolean
   readonly log: (text: string) => void
 }
+
+/** Longer than the pools of clients and balancers keep idle connections, so that they close first and never write into one that closes. */
+const KEEP_ALIVE_MS = 75_000
 
 /**
  * Refuses what could not or should not be listened on, before anything is opened.
@@ -58,18 +66,25 @@ export async function listen({
   host = '127.0.0.1',
   port,
   answer,
+  answerApi,
   hasKeys,
   log,
 }: ListenParts): Promise<Listening> {
   checkListenable({ host, port, hasKeys })
   const door = { isLoopback: isLoopback(host) }
+  const answerRest = getRequestListener(request => answer(request, door), {
+    hostname: 'localhost',
+    errorHandler: error => malformed(error),
+  }) as (request: IncomingMessage, response: ServerResponse) => void
   const server = createServer(
     // A request without a host is answered like one to localhost; Node would refuse it with an empty body.
-    { requireHostHeader: false },
-    getRequestListener(request => answer(request, door), {
-      hostname: 'localhost',
-      errorHandler: error => malformed(error),
-    }) as Parameters<typeof createServer>[1],
+    { requireHostHeader: false, keepAliveTimeout: KEEP_ALIVE_MS },
+    (request, response) => {
+      if (request.url?.startsWith('/v1/') !== true) return answerRest(request, response)
+      void answerApi(fromNode(request, response), door).then(reply =>
+        sendReply(request, response, reply),
+      )
+    },
   )
   server.on('clientError', answerUnparsable)
   await bind(server, host, port)

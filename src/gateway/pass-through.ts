@@ -1,9 +1,10 @@
 /** Every path of the API that the gateway does not answer itself: to the lead and back, unrecorded. */
 import { modelsBody } from '../wire/index.ts'
-import { readBody } from './body.ts'
-import type { ChatParts, Incoming } from './chat.ts'
-import { callLead, targetOf } from './lead-call.ts'
-import { headersFromLead, relay, streamResponse } from './relay.ts'
+import type { ChatParts } from './chat.ts'
+import type { Incoming } from './incoming.ts'
+import { callLead, checkedTarget } from './lead-call.ts'
+import { headersFromLead, relay, streamReply } from './relay.ts'
+import { jsonReply, type Reply } from './reply.ts'
 
 /**
  * Passes one request on.
@@ -11,33 +12,32 @@ import { headersFromLead, relay, streamResponse } from './relay.ts'
  */
 export async function passThrough(
   { lead, leadHasKey, keys, limits }: ChatParts,
-  { request, headers }: Incoming,
-): Promise<Response> {
-  const hasBody = request.method !== 'GET' && request.method !== 'HEAD'
-  const target = targetOf(request.url)
-  const call = await callLead(lead, {
-    method: request.method,
+  incoming: Incoming,
+): Promise<Reply> {
+  const { method, headers } = incoming
+  const hasBody = method !== 'GET' && method !== 'HEAD'
+  const target = checkedTarget(incoming.target)
+  const response = await callLead(lead, {
+    method,
     target,
     headers,
-    body: hasBody && lead !== null ? await readBody(request, limits.maxBodyBytes) : null,
+    body: hasBody && lead !== null ? await incoming.readBody(limits.maxBodyBytes) : null,
     keepsAuthorization: keys.length === 0 && !leadHasKey,
-    callerSignal: request.signal,
+    caller: incoming,
   })
-  return streamResponse(
-    relay(call.response),
+  return streamReply(
+    relay(response),
     {
-      status: call.response.status,
-      headers: { ...headersFromLead(call.response.headers), 'x-understudy-served-by': 'lead' },
+      status: response.status,
+      headers: { ...headersFromLead(response.headers), 'x-understudy-served-by': 'lead' },
     },
-    call.abort,
+    incoming.abort,
   )
 }
 
 /** The models of a gateway without a lead: those in whose place its live specialists answer. */
-export function ownModels({ cascade }: ChatParts): Response {
+export function ownModels({ cascade }: ChatParts): Reply {
   const names = new Set(cascade.live().map(task => task.reportedModel ?? task.name))
   const rows = [...names].sort().map(id => ({ id, created: 0, ownedBy: 'understudy' }))
-  return new Response(JSON.stringify(modelsBody(rows)), {
-    headers: { 'content-type': 'application/json' },
-  })
+  return jsonReply(modelsBody(rows))
 }

@@ -4,9 +4,7 @@ import type { LeadResponse } from '../runtimes/index.ts'
 import { errorBody, formatSse, formatSseComment } from '../wire/index.ts'
 import type { BoundedCopy } from './body.ts'
 import type { HeaderMap } from './intent.ts'
-
-/** Statuses whose responses have no body (Fetch, "null body status"). */
-const BODILESS: ReadonlySet<number> = new Set([204, 205, 304])
+import { isBodiless, type Reply } from './reply.ts'
 
 /** What becomes of the copy when the body has ended. Resolves to false where it could not be recorded. */
 export type OnEnd = (end: { readonly isWhole: boolean }) => Promise<boolean>
@@ -22,32 +20,16 @@ export function isEventStream(headers: HeaderMap): boolean {
   return /^\s*text\/event-stream\b/iu.test(headers['content-type'] ?? '')
 }
 
-/** A response whose body flows as the caller takes it; `abort` stops the lead when the caller leaves. */
-export function streamResponse(
+/** A reply whose body flows as the caller takes it. */
+export function streamReply(
   body: AsyncGenerator<Uint8Array>,
   init: { readonly status: number; readonly headers: HeaderMap },
   abort: () => void,
-): Response {
-  if (BODILESS.has(init.status)) {
-    abort()
-    void body.return(undefined)
-    return new Response(null, init)
-  }
-  const stream = new ReadableStream<Uint8Array>(
-    {
-      async pull(controller) {
-        const { done, value } = await body.next()
-        if (done) controller.close()
-        else controller.enqueue(value)
-      },
-      cancel() {
-        abort()
-        void body.return(undefined)
-      },
-    },
-    { highWaterMark: 0 },
-  )
-  return new Response(stream, init)
+): Reply {
+  if (!isBodiless(init.status)) return { ...init, body }
+  abort()
+  void body.return(undefined)
+  return { ...init, body: null }
 }
 
 /** The body as it is. */

@@ -147,6 +147,7 @@ describe('invariants', () => {
       runtimes: 'the rule itself',
       'store/postgres.ts': 'the projection may live on a Postgres server',
       'gateway/listen.ts': 'the server: it accepts connections and opens none',
+      'gateway/node-http.ts': 'types of the server’s requests and responses',
       'cli/client.ts': 'commands are clients of the public API',
       'models/sources.ts': 'downloads models, from where the operator allows',
     }

@@ -1,0 +1,32 @@
+/** A request on its way in, whoever brought it: read lazily, so that what is refused early costs little. */
+import type { GatewayKey } from './context.ts'
+import type { HeaderMap } from './intent.ts'
+
+/** How a request came: over a port that other machines reach, or not. */
+export interface Door {
+  readonly isLoopback: boolean
+}
+
+/** A request as its carrier knows it. */
+export interface RawRequest {
+  readonly method: string
+  /** Path and query, as sent. */
+  readonly target: string
+  /** By lower-case name. */
+  readonly headers: HeaderMap
+  /** Fires when the caller leaves, or `abort` is called. */
+  readonly signal: AbortSignal
+  /** Stops all that is done for this request; harmless once it is answered. */
+  readonly abort: () => void
+  /**
+   * The whole body; call it once.
+   * @throws request-too-large; cancelled when the caller left
+   */
+  readBody(maxBytes: number): Promise<Uint8Array>
+}
+
+/** A request that was let in. */
+export interface Incoming extends RawRequest {
+  /** The key that let the caller in; null where none is required. */
+  readonly key: GatewayKey | null
+}

@@ -1,0 +1,44 @@
+/** An answer on its way out, before it is known who carries it: Node's server, or a Fetch response in process. */
+import type { HeaderMap } from './intent.ts'
+
+export interface Reply {
+  readonly status: number
+  /** By lower-case name. */
+  readonly headers: HeaderMap
+  /** A generator is taken as the caller reads, and ended early when the caller leaves. */
+  readonly body: string | Uint8Array | AsyncGenerator<Uint8Array> | null
+}
+
+/** Statuses whose responses have no body (Fetch, "null body status"). */
+const BODILESS: ReadonlySet<number> = new Set([204, 205, 304])
+
+export function isBodiless(status: number): boolean {
+  return BODILESS.has(status)
+}
+
+export function jsonReply(value: unknown, status = 200, headers: HeaderMap = {}): Reply {
+  return {
+    status,
+    headers: { 'content-type': 'application/json', ...headers },
+    body: JSON.stringify(value),
+  }
+}
+
+/** The same answer for a caller in this process. */
+export function toResponse({ status, headers, body }: Reply): Response {
+  if (body === null || typeof body === 'string' || body instanceof Uint8Array) {
+    return new Response(body as BodyInit | null, { status, headers })
+  }
+  const stream = new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        const { done, value } = await body.next()
+        if (done) controller.close()
+        else controller.enqueue(value)
+      },
+      cancel: () => void body.return(undefined),
+    },
+    { highWaterMark: 0 },
+  )
+  return new Response(stream, { status, headers })
+}
