@@ -4,11 +4,11 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { commandTable } from '../dist/cli/commands/index.js'
 import { commandHelp } from '../dist/cli/help.js'
-import { fileName, SETTINGS } from '../dist/config/index.js'
+import { configJsonSchema, fileName, SETTINGS } from '../dist/config/index.js'
 import { OPERATORS } from '../dist/engine/index.js'
 import { VJP } from '../dist/engine/vjp.js'
 import { ERRORS } from '../dist/errors.js'
-import { renderReference, withRegion } from './reference.mjs'
+import { renderJsonSchema, renderReference, SCHEMA_FILE, withRegion } from './reference.mjs'
 
 const FOLDER = join(dirname(fileURLToPath(import.meta.url)), '..', 'docs', 'reference')
 
@@ -28,3 +28,4 @@ for (const [page, body] of Object.entries(regions)) {
   const existing = existsSync(path) ? readFileSync(path, 'utf8') : null
   writeFileSync(path, withRegion(page, existing, body))
 }
+writeFileSync(join(FOLDER, SCHEMA_FILE), renderJsonSchema(configJsonSchema()))

@@ -9,3 +9,6 @@ export function renderReference(parts: {
   readonly gradients: object
 }): Readonly<Record<string, string>>
 export function withRegion(page: string, existing: string | null, body: string): string
+
+export declare const SCHEMA_FILE: string
+export declare function renderJsonSchema(schema: Readonly<Record<string, unknown>>): string

@@ -96,6 +96,14 @@ const operatorRow =
     ].join(' | ')} |`
   }
 
+/** For editors: `# yaml-language-server: $schema=…` in the first line of understudy.yaml. */
+export const SCHEMA_FILE = 'understudy.schema.json'
+
+/** The file's text, formatted as the formatter does. */
+export function renderJsonSchema(schema) {
+  return `${JSON.stringify(schema, null, 2)}\n`
+}
+
 const INTRODUCTIONS = {
   'commands.md': '# Commands\n\nEvery command takes `--help`.',
   'errors.md':
@@ -103,7 +111,7 @@ const INTRODUCTIONS = {
   'operators.md':
     '# Operators\n\nWhat the engine builds graphs of, named as in ONNX. Every row is tested for each of its modes in `test/engine`: results in ONNX Runtime against a slow reference in double precision, gradients against central differences of the reference, and both against PyTorch. Gradients are those of the first result. Beyond the rows that say none, these have no gradient and say so when asked: the angles of `RotaryEmbedding`, a `Slice` in steps, a `Scatter…` that does anything but add, updates of `ScatterND` placed by several indices.',
   'settings.md':
-    '# Settings\n\nIn `understudy.yaml` of the data folder (or `--config FILE`), one `name: value` a line; the environment goes before the file, command-line options before both. The file may also hold `keys` (a list of `key` and optional `app`), `tasks` (a list of `name` and optional `match` with `app`, `model` or `system`) and `prices` (model → `input` and `output`, US dollars per million tokens).',
+    '# Settings\n\nIn `understudy.yaml` of the data folder (or `--config FILE`), one `name: value` a line; the environment goes before the file, command-line options before both. The file may also hold `upstreams`, `routes`, `keys`, `cache`, `tasks` and `prices`: see [configuration](../configuration.md), and `understudy.schema.json` beside this page for editors.',
 }
 
 /** A page whose generated region holds `body`; text around the region is kept. */

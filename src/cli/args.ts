@@ -154,14 +154,6 @@ function bounds(min: number, max: number): string {
   return max === Infinity ? ` of at least ${min}` : ` from ${min} to ${max}`
 }
 
-/** `3m`, `90s`, `500ms`, `1h` or plain seconds, as milliseconds; null where it is none of these. */
-export function parseDuration(text: string): number | null {
-  const match = /^(\d+(?:\.\d+)?)\s*(ms|s|m|h)?$/.exec(text.trim())
-  if (match === null) return null
-  const factors = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 } as const
-  return Number(match[1]) * factors[(match[2] ?? 's') as keyof typeof factors]
-}
-
 /** `500mb`, `2gb`, `64kb` or plain bytes, as bytes of powers of 1024; null where it is none of these. */
 export function parseBytes(text: string): number | null {
   const match = /^(\d+(?:\.\d+)?)\s*(kb|mb|gb|b)?$/i.exec(text.trim())

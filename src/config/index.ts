@@ -1,8 +1,10 @@
-/** Layer 2: settings and prices. */
+/** Layer 2: settings, upstreams and routes, keys, prices. */
+export { type BudgetPeriod, type ConfigKey, type KeyRole, type KeyRules, keyRules } from './keys.ts'
 export {
   type Config,
   type ConfigSource,
   configHash,
+  configPath,
   type DeclaredTask,
   isSecret,
   loadConfig,
@@ -14,6 +16,17 @@ export {
   type PriceTable,
   priceOf,
 } from './prices.ts'
+export {
+  type ApiKind,
+  type CacheConfig,
+  DEFAULT_TIMEOUTS,
+  type RouteCache,
+  type RouteConfig,
+  type RouteTarget,
+  type UpstreamConfig,
+  type UpstreamTimeouts,
+} from './routing.ts'
+export { configJsonSchema, keyRulesSchema } from './schema.ts'
 export {
   fileName,
   SETTINGS,

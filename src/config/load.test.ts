@@ -62,20 +62,20 @@ describe('loadConfig', () => {
         '    match: {app: desk, system: "Sort."}',
         '  - name: by-header',
         'keys:',
-        '  - {key: secret-desk, app: desk}',
+        '  - {key: "${DESK_KEY}", app: desk}',
         'prices:',
         '  gpt-4o: {input: 1, output: 2}',
         '  our-model: {input: 0.5, output: 0.5}',
       ].join('\n'),
-      { UNDERSTUDY_KEY: 'secret-main' },
+      { UNDERSTUDY_KEY: 'secret-main', DESK_KEY: 'secret-desk' },
     )
     expect(config.tasks).toEqual([
       { name: 'triage', match: { app: 'desk', system: 'Sort.' } },
       { name: 'by-header', match: null },
     ])
-    expect(config.keys).toEqual([
-      { key: 'secret-main', app: null },
-      { key: 'secret-desk', app: 'desk' },
+    expect(config.keys).toMatchObject([
+      { key: 'secret-main', app: null, name: 'UNDERSTUDY_KEY', role: 'operator', budget: null },
+      { key: 'secret-desk', app: 'desk', name: 'desk', role: 'caller', models: null },
     ])
     expect(priceOf('gpt-4o', config.prices)).toEqual({ inUsd: 1, outUsd: 2 })
     expect(priceOf('our-model', config.prices)).toEqual({ inUsd: 0.5, outUsd: 0.5 })
@@ -85,31 +85,37 @@ describe('loadConfig', () => {
   it.each([
     [
       'host: x\nport: abc',
-      'understudy.yaml line 2: port must be a whole number from 0 to 65535. | correct port there.',
+      'understudy.yaml line 2, column 7: port must be a whole number from 0 to 65535. | correct port there.',
     ],
-    ['port: 70000', 'line 1: port must be a whole number'],
-    ['port: 1.5', 'line 1: port must be a whole number'],
-    ['\n\nprot: 1', "understudy.yaml line 3: there is no setting 'prot'. | did you mean 'port'?"],
+    ['port: 70000', 'line 1, column 7: port must be a whole number'],
+    ['port: 1.5', 'line 1, column 7: port must be a whole number'],
+    [
+      '\n\nprot: 1',
+      "understudy.yaml line 3, column 7: there is no setting 'prot'. | did you mean 'port'?",
+    ],
     ['leadKey: x', "did you mean 'lead-key'?"],
     ['durability: never', 'durability must be group or sync'],
     ['host: ""', 'host must not be empty'],
     ['tasks: {}', 'tasks must be a list'],
     ['tasks:\n  - match: {app: a}', 'tasks.0.name'],
-    ['tasks:\n  - name: a\n    match: {}', 'line 3: tasks.0.match must name an app'],
+    ['tasks:\n  - name: a\n    match: {}', 'line 3, column 12: tasks.0.match must name an app'],
     ['tasks:\n  - name: a\n    match: {modle: x}', "tasks.0.match.modle'. | did you mean 'model'?"],
-    ['tasks:\n  - name: a\n  - name: a', "line 3: tasks.1.name 'a' is declared twice"],
-    ['prices:\n  gpt: {input: -1, output: 2}', 'line 2: prices.gpt.input must not be negative'],
-    ['prices:\n  gpt: 3', 'line 2: prices.gpt'],
-    ['keys:\n  - {key: short}', 'keys.0.key must have at least 8 characters'],
+    ['tasks:\n  - name: a\n  - name: a', "line 3, column 11: tasks.1.name 'a' is declared twice"],
+    [
+      'prices:\n  gpt: {input: -1, output: 2}',
+      'line 2, column 16: prices.gpt.input must not be negative',
+    ],
+    ['prices:\n  gpt: 3', 'line 2, column 8: prices.gpt'],
+    ['keys:\n  - {key: "${SHORT}"}', 'keys.0.key must have at least 8 characters'],
     ['- a\n- b', 'the file must hold settings'],
     ['just text', 'the file must hold settings'],
-    ['port: [1', 'line 1 is not valid YAML'],
-    ['port: 1\nport: 2', 'line 2 is not valid YAML'],
+    ['port: [1', 'line 1, column 9 is not valid YAML'],
+    ['port: 1\nport: 2', 'line 2, column 1 is not valid YAML'],
     ['a: &a [x]\nb: *c', 'cannot be resolved: Unresolved alias'],
     ['__proto__: {port: 1}', "there is no setting '__proto__'"],
     ['constructor: 1', "there is no setting 'constructor'"],
-  ])('refuses %j, naming line and key', async (yaml, message) => {
-    expect(await failure(yaml)).toContain(message)
+  ])('refuses %j, naming line, column and key', async (yaml, message) => {
+    expect(await failure(yaml, { SHORT: 'short' })).toContain(message)
   })
 
   it('refuses a bomb of aliases without unfolding it', async () => {
@@ -141,6 +147,7 @@ describe('loadConfig', () => {
       "UNDERSTUDY_PORT must be a whole number from 0 to 65535, and is 'x'. | correct or unset the environment variable UNDERSTUDY_PORT.",
     )
     expect(await failure('lead-key: [do-not-show]')).not.toContain('do-not-show')
+    expect(await failure('lead-key: do-not-show')).not.toContain('do-not-show')
   })
 
   it('takes no prototype for a price', async () => {
@@ -156,7 +163,7 @@ describe('loadConfig', () => {
 describe('configHash', () => {
   it('changes with what decides answers and not with secrets', async () => {
     const base = configHash(await load('port: 1'))
-    expect(configHash(await load('port: 1\nlead-key: abc\n'))).toBe(base)
+    expect(configHash(await load('port: 1\nlead-key: ${K}\n', { K: 'abc' }))).toBe(base)
     expect(configHash(await load('port: 2'))).not.toBe(base)
     expect(configHash(await load('port: 1\ntasks:\n  - {name: t}\n'))).not.toBe(base)
   })

@@ -1,12 +1,20 @@
-/** Reads the configuration: defaults, then the file, then the environment. Says line and key of what is wrong. */
+/** Reads the configuration: defaults, then the file, then the environment. */
 import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Document, LineCounter, parseDocument } from 'yaml'
 import { UnderstudyError } from '../errors.ts'
 import { sha256 } from '../platform/index.ts'
-import { canonicalJson, nearest } from '../util/index.ts'
+import { canonicalJson } from '../util/index.ts'
+import { type ConfigKey, configKey } from './keys.ts'
 import { DEFAULT_PRICES, type PriceTable } from './prices.ts'
-import { type ConfigFile, fileSchema, knownKeys, settingSchema } from './schema.ts'
+import {
+  type CacheConfig,
+  cacheConfig,
+  type RouteConfig,
+  routeConfig,
+  type UpstreamConfig,
+  upstreamConfig,
+} from './routing.ts'
+import { type ConfigFile, settingSchema } from './schema.ts'
 import {
   fileName,
   SETTINGS,
@@ -14,6 +22,7 @@ import {
   type SettingSpec,
   type Settings,
 } from './settings.ts'
+import { parseConfigFile } from './yaml-file.ts'
 
 /** A task that requests are bound to by name; null: only a header binds it. */
 export interface DeclaredTask {
@@ -28,7 +37,10 @@ export interface DeclaredTask {
 export interface Config {
   readonly settings: Settings
   /** Callers' keys, those of the file and `settings.key`. */
-  readonly keys: readonly { readonly key: string; readonly app: string | null }[]
+  readonly keys: readonly ConfigKey[]
+  readonly upstreams: readonly UpstreamConfig[]
+  readonly routes: readonly RouteConfig[]
+  readonly cache: CacheConfig
   readonly tasks: readonly DeclaredTask[]
   /** US dollars per million tokens by model. */
   readonly prices: PriceTable
@@ -44,19 +56,29 @@ export interface ConfigSource {
 }
 
 const MAX_FILE_BYTES = 2 ** 20
-/** More references than any honest file has, and too few to blow up memory. */
-const MAX_ALIASES = 100
 
-/** @throws config-invalid with file, line and key; or with the environment variable */
-export async function loadConfig({ dataDir, env, file }: ConfigSource): Promise<Config> {
-  const path = file ?? join(dataDir, 'understudy.yaml')
+/** The file that a source names, there or not. */
+export function configPath({ dataDir, file }: ConfigSource): string {
+  return file ?? join(dataDir, 'understudy.yaml')
+}
+
+/** @throws config-invalid with file, line, column and key; or with the environment variable */
+export async function loadConfig(source: ConfigSource): Promise<Config> {
+  const { env, file } = source
+  const path = configPath(source)
   const text = await readText(path, file !== undefined)
-  const content = text === null ? {} : parseFile(path, text)
+  const content = text === null ? {} : parseConfigFile(path, text, env)
   const settings = mergeSettings(content, env)
-  const fileKeys = (content.keys ?? []).map(({ key, app }) => ({ key, app: app ?? null }))
+  const fileKeys = (content.keys ?? []).map(configKey)
   return {
     settings,
-    keys: settings.key === null ? fileKeys : [{ key: settings.key, app: null }, ...fileKeys],
+    keys:
+      settings.key === null
+        ? fileKeys
+        : [configKey({ key: settings.key, name: 'UNDERSTUDY_KEY' }, 0), ...fileKeys],
+    upstreams: Object.entries(content.upstreams ?? {}).map(row => upstreamConfig(...row)),
+    routes: Object.entries(content.routes ?? {}).map(row => routeConfig(...row)),
+    cache: cacheConfig(content.cache),
     tasks: (content.tasks ?? []).map(({ name, match }) => ({
       name,
       match: (match as DeclaredTask['match']) ?? null,
@@ -67,11 +89,14 @@ export async function loadConfig({ dataDir, env, file }: ConfigSource): Promise<
 }
 
 /** SHA-256 of everything that decides how requests are answered; secrets are left out. */
-export function configHash({ settings, tasks, prices }: Config): string {
+export function configHash({ settings, tasks, prices, upstreams, routes }: Config): string {
   const open = Object.fromEntries(
     Object.entries(settings).filter(([name]) => !isSecret(name as SettingName)),
   )
-  return sha256(canonicalJson({ settings: open, tasks, prices }))
+  const servers = upstreams.map(({ apiKey: _, ...rest }) => rest)
+  // Without upstreams, as it was before there were any: certificates and traces compare these.
+  const routing = servers.length === 0 && routes.length === 0 ? {} : { upstreams: servers, routes }
+  return sha256(canonicalJson({ settings: open, tasks, prices, ...routing }))
 }
 
 /** True for settings that must not be shown. */
@@ -107,83 +132,6 @@ async function readText(path: string, isRequired: boolean): Promise<string | nul
       },
     )
   }
-}
-
-function parseFile(path: string, text: string): ConfigFile {
-  const lines = new LineCounter()
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })
-  const [broken] = document.errors
-  if (broken !== undefined) {
-    const { line } = lines.linePos(broken.pos[0])
-    throw invalid(
-      `${path} line ${line} is not valid YAML: ${broken.message}.`,
-      'check indentation, quotes and colons there.',
-    )
-  }
-  const value = plainValue(path, document)
-  if (value === null || value === undefined) return {}
-  const parsed = fileSchema.safeParse(value)
-  if (parsed.success) return parsed.data
-  throw describeIssue(path, document, lines, parsed.error.issues[0] as Issue)
-}
-
-function plainValue(path: string, document: Document): unknown {
-  try {
-    return document.toJS({ maxAliasCount: MAX_ALIASES })
-  } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause)
-    throw new UnderstudyError('config-invalid', `${path} cannot be resolved: ${why}.`, {
-      help: `name every alias (*name) before its use, and use at most ${MAX_ALIASES}.`,
-      cause,
-    })
-  }
-}
-
-interface Issue {
-  readonly code?: string | undefined
-  readonly path: readonly PropertyKey[]
-  readonly message: string
-  readonly keys?: readonly string[]
-}
-
-function describeIssue(
-  path: string,
-  document: Document,
-  lines: LineCounter,
-  issue: Issue,
-): UnderstudyError {
-  const unknown = issue.code === 'unrecognized_keys' ? issue.keys?.[0] : undefined
-  const at = unknown === undefined ? issue.path : [...issue.path, unknown]
-  const line = lineOf(document, lines, at)
-  const place = `${path}${line === null ? '' : ` line ${line}`}`
-  const label = at.map(String).join('.')
-  if (unknown === undefined) {
-    const subject = label === '' ? 'the file' : label
-    return invalid(`${place}: ${subject} ${sentence(issue)}.`, `correct ${subject} there.`)
-  }
-  const near = nearest(unknown, knownKeys(issue.path) ?? [])
-  return invalid(
-    `${place}: there is no setting '${label}'.`,
-    near === null ? 'remove it, or see `understudy config --help`.' : `did you mean '${near}'?`,
-  )
-}
-
-function sentence({ message, path }: Issue): string {
-  if (path.length === 0) return 'must hold settings, one `name: value` a line'
-  return /^(must|'|is)/.test(message) ? message : `is wrong: ${message}`
-}
-
-/** Line of the key at a path, or of its nearest parent that the file holds. */
-function lineOf(
-  document: Document,
-  lines: LineCounter,
-  path: readonly PropertyKey[],
-): number | null {
-  for (let length = path.length; length > 0; length--) {
-    const node = document.getIn(path.slice(0, length), true) as { range?: [number] } | undefined
-    if (node?.range != null) return lines.linePos(node.range[0]).line
-  }
-  return null
 }
 
 function mergeSettings(content: ConfigFile, env: ConfigSource['env']): Settings {

@@ -1,33 +1,8 @@
 /** What a configuration file may say, as a zod schema made from the settings table. Knows neither files nor YAML. */
 import { z } from 'zod'
+import { nearest } from '../util/index.ts'
+import { keyLimits, SECTIONS } from './sections.ts'
 import { fileName, SETTINGS, type SettingSpec } from './settings.ts'
-
-const name = z.string().min(1, 'must not be empty').max(100, 'must have at most 100 characters')
-
-const price = z.strictObject({
-  input: z.number('must be a number').min(0, 'must not be negative'),
-  output: z.number('must be a number').min(0, 'must not be negative'),
-})
-
-const task = z.strictObject({
-  name,
-  match: z
-    .strictObject({
-      app: name.optional(),
-      model: name.optional(),
-      system: z.string('must be text').optional(),
-    })
-    .refine(match => Object.values(match).some(value => value !== undefined), {
-      message:
-        'must name an app, a model or a system text; without any it would match every request',
-    })
-    .optional(),
-})
-
-const key = z.strictObject({
-  key: z.string().min(8, 'must have at least 8 characters'),
-  app: name.optional(),
-})
 
 /** One setting's value as the file may hold it. */
 export function settingSchema(spec: SettingSpec): z.ZodType {
@@ -49,38 +24,102 @@ export function settingSchema(spec: SettingSpec): z.ZodType {
 const settings: Record<string, z.ZodType> = Object.fromEntries(
   Object.entries(SETTINGS).map(([setting, spec]) => [
     fileName(setting),
-    settingSchema(spec).optional(),
+    settingSchema(spec).describe(spec.help).optional(),
   ]),
 )
 
-export const fileSchema = z
-  .strictObject({
-    ...settings,
-    keys: z.array(key, 'must be a list').optional(),
-    tasks: z.array(task, 'must be a list').optional(),
-    prices: z.record(z.string(), price, 'must be a table of models').optional(),
-  })
-  .superRefine((file, context) => {
-    const seen = new Set<string>()
-    for (const [index, { name: taskName }] of (file.tasks ?? []).entries()) {
-      if (seen.has(taskName)) {
-        context.addIssue({
-          code: 'custom',
-          path: ['tasks', index, 'name'],
-          message: `'${taskName}' is declared twice`,
-        })
+const tables = z.strictObject({ ...settings, ...SECTIONS })
+
+export type ConfigFile = z.infer<typeof tables>
+
+export const fileSchema = tables.superRefine((file, context) => {
+  const issue = (path: readonly PropertyKey[], message: string): void =>
+    context.addIssue({ code: 'custom', path: [...path], message })
+  checkTwice(file.tasks ?? [], 'tasks', issue)
+  checkTwice(file.keys ?? [], 'keys', issue)
+  checkTargets(file, issue)
+})
+
+type Report = (path: readonly PropertyKey[], message: string) => void
+
+function checkTwice(
+  rows: readonly { name?: string | undefined }[],
+  section: string,
+  issue: Report,
+): void {
+  const seen = new Set<string>()
+  for (const [index, { name }] of rows.entries()) {
+    if (name === undefined) continue
+    if (seen.has(name)) issue([section, index, 'name'], `'${name}' is declared twice`)
+    seen.add(name)
+  }
+}
+
+function checkTargets({ upstreams = {}, routes = {} }: ConfigFile, issue: Report): void {
+  const names = Object.keys(upstreams)
+  for (const [route, { to, fallbacks = [] }] of Object.entries(routes)) {
+    const lists = { to, fallbacks }
+    for (const [list, targets] of Object.entries(lists)) {
+      for (const [index, { upstream }] of targets.entries()) {
+        if (names.includes(upstream)) continue
+        const near = nearest(upstream, names)
+        const hint =
+          near === null ? `, only ${names.join(', ') || 'none'}` : `; did you mean '${near}'?`
+        issue(
+          ['routes', route, list, index, 'upstream'],
+          `names '${upstream}', and there is no such upstream${hint}`,
+        )
       }
-      seen.add(taskName)
     }
-  })
+    if (to.every(({ weight }) => weight === 0)) {
+      issue(['routes', route, 'to'], 'must have a target of a weight above 0')
+    }
+  }
+}
 
-export type ConfigFile = z.infer<typeof fileSchema>
+/** Rules of a virtual key, as the API takes them. */
+export const keyRulesSchema = z.strictObject(keyLimits)
 
-/** Keys that may stand at a place, to suggest the nearest; null where any may. */
-export function knownKeys(path: readonly PropertyKey[]): readonly string[] | null {
-  const [first, , third] = path
-  if (first === undefined) return Object.keys(fileSchema.shape)
-  if (first === 'tasks') return third === 'match' ? ['app', 'model', 'system'] : ['name', 'match']
-  if (first === 'keys') return ['key', 'app']
-  return first === 'prices' && path.length === 2 ? ['input', 'output'] : null
+/** Keys that may stand at a place, to suggest the nearest; empty where any may. */
+export function knownKeys(path: readonly PropertyKey[]): readonly string[] {
+  let at: z.core.$ZodType = tables
+  for (const step of path) {
+    const next = childOf(unwrapped(at), step)
+    if (next === null) return []
+    at = next
+  }
+  const { def } = unwrapped(at)._zod as unknown as { def: { type: string; shape?: object } }
+  return def.type === 'object' ? Object.keys(def.shape ?? {}) : []
+}
+
+/** The parts of a zod definition that lead further down. */
+interface Definition {
+  readonly type: string
+  readonly innerType?: z.core.$ZodType
+  readonly in?: z.core.$ZodType
+  readonly shape?: Readonly<Record<string, z.core.$ZodType>>
+  readonly valueType?: z.core.$ZodType
+  readonly element?: z.core.$ZodType
+}
+
+function definitionOf(schema: z.core.$ZodType): Definition {
+  return schema._zod.def as unknown as Definition
+}
+
+function unwrapped(schema: z.core.$ZodType): z.core.$ZodType {
+  const { innerType, in: input } = definitionOf(schema)
+  const inner = innerType ?? input
+  return inner === undefined ? schema : unwrapped(inner)
+}
+
+function childOf(schema: z.core.$ZodType, step: PropertyKey): z.core.$ZodType | null {
+  const { shape, valueType, element } = definitionOf(schema)
+  if (shape !== undefined) return Object.hasOwn(shape, step) ? (shape[String(step)] ?? null) : null
+  return valueType ?? element ?? null
+}
+
+/** JSON Schema (2020-12) of the file, for editors. */
+export function configJsonSchema(): Readonly<Record<string, unknown>> {
+  const schema = z.toJSONSchema(tables, { io: 'input', unrepresentable: 'any' })
+  return { title: 'understudy.yaml', ...schema }
 }

@@ -1,6 +1,7 @@
 /** Layer 0, portable: runs in Node and in browsers. */
 export { argmax, countBy, mean, quantile } from './arrays.ts'
 export { type Clock, fixedClock, systemClock } from './clock.ts'
+export { parseDuration } from './duration.ts'
 export { type IdPrefix, newId } from './ids.ts'
 export { nearest } from './nearest.ts'
 export { createRng, hash32, type Rng, randomHex, randomUnit } from './rng.ts'

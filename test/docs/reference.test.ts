@@ -1,10 +1,16 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { ERROR_MEANINGS, renderReference, withRegion } from '../../scripts/reference.mjs'
+import {
+  ERROR_MEANINGS,
+  renderJsonSchema,
+  renderReference,
+  SCHEMA_FILE,
+  withRegion,
+} from '../../scripts/reference.mjs'
 import { commandTable } from '../../src/cli/commands/index.ts'
 import { commandHelp } from '../../src/cli/help.ts'
-import { fileName, SETTINGS } from '../../src/config/index.ts'
+import { configJsonSchema, fileName, SETTINGS } from '../../src/config/index.ts'
 import { OPERATORS } from '../../src/engine/index.ts'
 import { VJP } from '../../src/engine/vjp.ts'
 import { ERRORS } from '../../src/errors.ts'
@@ -26,6 +32,12 @@ describe('reference pages', () => {
   it.each(Object.keys(regions))('%s says what the code says (else run `npm run docs`)', page => {
     const text = readFileSync(join(folder, page), 'utf8')
     expect(text).toBe(withRegion(page, text, regions[page] as string))
+  })
+
+  it('have a JSON Schema of the configuration beside them (else run `npm run docs`)', () => {
+    expect(readFileSync(join(folder, SCHEMA_FILE), 'utf8')).toBe(
+      renderJsonSchema(configJsonSchema()),
+    )
   })
 
   it('explain every error code, and no other', () => {

@@ -1,4 +1,5 @@
-/** `understudy config`: shows every setting, where it comes from, and its environment variable. */
+/** `understudy config`: shows every setting, where it comes from, and its environment variable; `config check`: checks a file. */
+import { resolve } from 'node:path'
 import {
   type Config,
   fileName,
@@ -12,7 +13,34 @@ import type { Command } from '../command.ts'
 import { configOption, dataFolder, dataOption, jsonOption } from '../options.ts'
 import { renderTable } from '../table.ts'
 
-export const configCommand: Command = {
+const checkCommand: Command = {
+  name: 'config check',
+  summary: 'Check a configuration file; says line, column and key of what is wrong.',
+  positionals: {
+    placeholder: '[FILE]',
+    help: 'The file (default: understudy.yaml in the data folder).',
+    min: 0,
+    max: 1,
+  },
+  options: [dataOption, jsonOption],
+  examples: ['understudy config check'],
+  async run(input, terminal) {
+    const [file] = input.positionals
+    const config = await loadConfig({
+      dataDir: dataFolder(input, terminal),
+      env: terminal.env,
+      file: file === undefined ? undefined : resolve(file),
+    })
+    terminal.out(
+      input.options.json === true
+        ? `${JSON.stringify({ ok: true, ...shown(config) }, null, 2)}\n`
+        : `${config.file ?? 'no file: every setting has its default'}\nok: ${summary(config)}\n`,
+    )
+    return 0
+  },
+}
+
+const showCommand: Command = {
   name: 'config',
   summary: 'Check the configuration and show every setting with its value.',
   options: [dataOption, configOption, jsonOption],
@@ -30,6 +58,9 @@ export const configCommand: Command = {
   },
 }
 
+/** In the order of `understudy --help`. */
+export const configCommands: readonly Command[] = [showCommand, checkCommand]
+
 /** Secrets are shown as set or not, never as they are. */
 function shownValue(config: Config, name: SettingName): string | number | boolean | null {
   const value = config.settings[name]
@@ -41,10 +72,29 @@ function shown(config: Config) {
   return {
     file: config.file,
     settings: Object.fromEntries(names.map(name => [fileName(name), shownValue(config, name)])),
-    keys: config.keys.map(({ app }) => ({ app })),
+    upstreams: config.upstreams.map(({ apiKey, ...rest }) => ({
+      ...rest,
+      apiKey: apiKey === null ? null : '(set)',
+    })),
+    routes: config.routes,
+    keys: config.keys.map(({ key: _, ...rest }) => rest),
+    cache: config.cache,
     tasks: config.tasks,
     prices: config.prices,
   }
+}
+
+function summary({ upstreams, routes, keys, tasks, prices }: Config): string {
+  const counts = {
+    upstreams: upstreams.length,
+    routes: routes.length,
+    keys: keys.length,
+    'declared tasks': tasks.length,
+    prices: Object.keys(prices).length,
+  }
+  return Object.entries(counts)
+    .map(([what, count]) => `${what} ${count}`)
+    .join(', ')
 }
 
 function page(config: Config): string {
@@ -54,7 +104,7 @@ function page(config: Config): string {
     SETTINGS[name].env,
     SETTINGS[name].help,
   ])
-  const tasks = config.tasks.map(({ name }) => name).join(', ') || 'none'
+  const tasks = names(config.tasks)
   return [
     renderTable(
       [
@@ -66,6 +116,11 @@ function page(config: Config): string {
       rows,
     ),
     `\nfile: ${config.file ?? 'none'}\ndeclared tasks: ${tasks}\n`,
+    `upstreams: ${names(config.upstreams)}\nroutes: ${names(config.routes)}\nkeys: ${names(config.keys)}\n`,
     `prices: ${Object.keys(config.prices).length} models\n`,
   ].join('')
+}
+
+function names(rows: readonly { readonly name: string }[]): string {
+  return rows.map(({ name }) => name).join(', ') || 'none'
 }

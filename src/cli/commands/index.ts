@@ -28,6 +28,7 @@ function from(
 
 const models = async () => (await import('./models.ts')).modelCommands
 const ledger = async () => (await import('./ledger.ts')).ledgerCommands
+const config = async () => (await import('./config.ts')).configCommands
 const runtime = async () => (await import('./runtime.ts')).runtimeCommands
 
 /** In the order of `understudy --help`. */
@@ -100,9 +101,12 @@ export const commandTable: readonly CommandEntry[] = [
     summary: 'Erase what a trace says, for good; the ledger still verifies.',
   },
   {
-    name: 'config',
+    ...from('config', config),
     summary: 'Check the configuration and show every setting with its value.',
-    load: async () => (await import('./config.ts')).configCommand,
+  },
+  {
+    ...from('config check', config),
+    summary: 'Check a configuration file; says line, column and key of what is wrong.',
   },
   {
     name: 'version',

@@ -3,14 +3,8 @@ import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { isUnderstudyError } from '../../errors.ts'
 import type { TrainReport } from '../../learn/index.ts'
-import {
-  flagOption,
-  numberOption,
-  parseBytes,
-  parseDuration,
-  textOption,
-  usageError,
-} from '../args.ts'
+import { parseDuration } from '../../util/index.ts'
+import { flagOption, numberOption, parseBytes, textOption, usageError } from '../args.ts'
 import { connect, runJob } from '../client.ts'
 import type { Command, CommandInput, CommandOption } from '../command.ts'
 import { configOption, dataFolder, dataOption, jsonOption } from '../options.ts'
