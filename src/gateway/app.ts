@@ -1,11 +1,11 @@
 /** The HTTP application: who is let in, which path goes where, and how errors look. Holds no logic of answering. */
 import { Hono } from 'hono'
 import { isUnderstudyError, UnderstudyError } from '../errors.ts'
-import { CHAT_PATH, errorBody } from '../wire/index.ts'
+import { errorBody, WIRES, type Wire, wireAt } from '../wire/index.ts'
 import { createApi } from './api.ts'
 import { authenticate, checkBrowserOrigin, checkOperator } from './callers.ts'
-import { answerChat, type ChatParts } from './chat.ts'
 import type { GatewayContext } from './context.ts'
+import { answerExchange, type ExchangeParts } from './exchange.ts'
 import { fromFetch } from './fetch-request.ts'
 import type { Door, Incoming, RawRequest } from './incoming.ts'
 import { createJobs } from './jobs.ts'
@@ -29,11 +29,16 @@ export interface Gateway {
   close(): Promise<void>
 }
 
-type Answer = (parts: ChatParts, incoming: Incoming) => Reply | Promise<Reply>
+type Answer = (parts: ExchangeParts, incoming: Incoming) => Reply | Promise<Reply>
 
 /** What the gateway answers itself under `/v1`, by method and path; everything else there passes through. */
 const ANSWERS: Readonly<Record<string, Answer>> = {
-  [`POST ${CHAT_PATH}`]: answerChat,
+  ...Object.fromEntries(
+    WIRES.map((wire): [string, Answer] => [
+      `POST ${wire.path}`,
+      (parts, incoming) => answerExchange(wire, parts, incoming),
+    ]),
+  ),
   'GET /v1/models': (parts, incoming) =>
     parts.lead === null ? ownModels(parts) : passThrough(parts, incoming),
 }
@@ -57,7 +62,7 @@ export function createGateway(context: GatewayContext): Gateway {
       const answer = ANSWERS[`${raw.method} ${pathOf(raw.target)}`] ?? passThrough
       return await answer(parts, incoming)
     } catch (error) {
-      return errorReply(error, log)
+      return errorReply(error, log, wireAt(pathOf(raw.target)))
     }
   }
 
@@ -107,8 +112,12 @@ function pathOf(target: string): string {
 }
 
 /** The only place where an error becomes an answer. */
-function errorReply(error: unknown, log: (text: string) => void): Reply {
-  const { status, body } = errorBody(error)
+function errorReply(
+  error: unknown,
+  log: (text: string) => void,
+  wire: Pick<Wire, 'error'> | null = null,
+): Reply {
+  const { status, body } = wire?.error(error) ?? errorBody(error)
   if (!isUnderstudyError(error)) {
     log(`Unexpected failure: ${error instanceof Error ? (error.stack ?? error.message) : error}`)
   }

@@ -1,6 +1,6 @@
 /** Every path of the API that the gateway does not answer itself: to the lead and back, unrecorded. */
 import { modelsBody } from '../wire/index.ts'
-import type { ChatParts } from './chat.ts'
+import type { ExchangeParts } from './exchange.ts'
 import type { Incoming } from './incoming.ts'
 import { callLead, checkedTarget } from './lead-call.ts'
 import { headersFromLead, relay, streamReply } from './relay.ts'
@@ -11,7 +11,7 @@ import { jsonReply, type Reply } from './reply.ts'
  * @throws no-lead, request-invalid, request-too-large, upstream-unavailable, upstream-timeout, cancelled
  */
 export async function passThrough(
-  { lead, leadHasKey, keys, limits }: ChatParts,
+  { lead, leadHasKey, keys, limits }: ExchangeParts,
   incoming: Incoming,
 ): Promise<Reply> {
   const { method, headers } = incoming
@@ -36,7 +36,7 @@ export async function passThrough(
 }
 
 /** The models of a gateway without a lead: those in whose place its live specialists answer. */
-export function ownModels({ cascade }: ChatParts): Reply {
+export function ownModels({ cascade }: ExchangeParts): Reply {
   const names = new Set(cascade.live().map(task => task.reportedModel ?? task.name))
   const rows = [...names].sort().map(id => ({ id, created: 0, ownedBy: 'understudy' }))
   return jsonReply(modelsBody(rows))

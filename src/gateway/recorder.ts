@@ -2,8 +2,6 @@
 import { isUnderstudyError } from '../errors.ts'
 import type { Decision, RecordPosition, TracePayload } from '../ledger/index.ts'
 import { sha256 } from '../platform/index.ts'
-
-import { CHAT_PATH } from '../wire/index.ts'
 import type { GatewayWorkspace } from './context.ts'
 
 /** What the gateway knows of one exchange when it ends. */
@@ -12,6 +10,8 @@ export interface Exchange {
   /** Milliseconds since the Unix epoch, when the request came. */
   readonly startedMs: number
   readonly app: string | null
+  /** Path of the wire. */
+  readonly endpoint: string
   readonly request: unknown
   readonly response: unknown
   readonly status: number
@@ -85,7 +85,6 @@ function traceOf({ startedMs, request, response, ...rest }: Exchange): TracePayl
     contentHash: sha256(JSON.stringify([request, response])),
     source: 'gateway',
     time: new Date(startedMs).toISOString(),
-    endpoint: CHAT_PATH,
     request,
     response,
   }

@@ -4,12 +4,11 @@ import type { TraceRow } from '../store/index.ts'
 import { slotOf } from '../tasks/index.ts'
 import {
   type Answer,
-  answerOf,
+  CHAT,
   type NoAnswerReason,
-  parseChatRequest,
   reportedModel,
   type Usage,
-  usageOf,
+  wireAt,
 } from '../wire/index.ts'
 import type { Workspace } from '../workspace/index.ts'
 
@@ -93,11 +92,12 @@ function exampleOf(
   row: TraceRow,
   trace: TracePayload,
 ): 'failed' | { notServable: string } | { example: TaskExample; reason: NoAnswerReason | null } {
-  const request = parseChatRequest(trace.request)
+  const wire = wireAt(trace.endpoint) ?? CHAT
+  const request = wire.parse(trace.request)
   const [escalation] = request.escalations
   if (escalation !== undefined) return { notServable: escalation.reason }
   const input = slotOf(request)
-  const given = answerOf(trace.response, trace.status)
+  const given = wire.answerOf(trace.response, trace.status)
   const reason = given.answer === null ? given.reason : null
   if (input === null || reason === 'error-status') return 'failed'
   const example: TaskExample = {
@@ -106,7 +106,7 @@ function exampleOf(
     answer: given.answer,
     time: row.time,
     latencyMs: row.latencyMs,
-    usage: usageOf(trace.response),
+    usage: wire.usageOf(trace.response),
     requestedModel: request.model,
     reportedModel: reportedModel(trace.response),
   }

@@ -1,14 +1,15 @@
 /** What the projection should know of a trace: its model, tokens, task, and whether learning may use it. */
 import { isUnderstudyError } from '../errors.ts'
 import type { TracePayload } from '../ledger/index.ts'
-import { CHAT_PATH, type ChatRequest, parseChatRequest, usageOf } from '../wire/index.ts'
+import { type ChatRequest, type Wire, wireAt } from '../wire/index.ts'
 import type { TraceDescription } from '../workspace/index.ts'
 import { declaredTask, inputHash, keyedTask, slotOf, type TaskIdentity } from './key.ts'
 
 /** Describes a trace; the same trace always gives the same description, so that the projection can be rebuilt. */
 export function describeTrace(trace: TracePayload): TraceDescription {
-  const request = trace.endpoint === CHAT_PATH ? parsed(trace.request) : null
-  const usage = usageOf(trace.response)
+  const wire = wireAt(trace.endpoint)
+  const request = wire === null ? null : parsed(wire, trace.request)
+  const usage = wire?.usageOf(trace.response)
   const input = request === null ? null : slotOf(request)
   return {
     model: request?.model ?? null,
@@ -41,9 +42,9 @@ function taskOf(
 }
 
 /** Null for a request that nobody can parse: such traces are kept, but belong to no task. */
-function parsed(body: unknown): ChatRequest | null {
+function parsed(wire: Wire, body: unknown): ChatRequest | null {
   try {
-    return parseChatRequest(body)
+    return wire.parse(body)
   } catch (error) {
     if (isUnderstudyError(error)) return null
     throw error

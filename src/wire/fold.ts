@@ -1,100 +1,91 @@
-/** Folds the chunks of a streamed completion into the completion they add up to. Tolerates broken streams. */
+/** Folds the chunks of a streamed chat completion into the completion they add up to. Tolerates broken streams. */
+import { addDelta, withoutIndexes } from './accumulate.ts'
 import { isObject, tryJson } from './json.ts'
 import type { SseEvent } from './sse.ts'
+import type { StreamFold } from './wires/wire.ts'
 
 type Json = Readonly<Record<string, unknown>>
 
 export interface FoldedStream {
-  /** A completion as the plain API would have given it; an error object where the stream brought one; null: nothing. */
+  /** The response as the plain API would have given it; an error object where the stream brought one; null: nothing. */
   readonly response: Json | null
   /** True where the end marker or a finish reason for every choice arrived. */
   readonly isComplete: boolean
 }
 
 interface Choice {
-  role: string
-  content: string | null
-  refusal: string | null
-  reasoning: string | null
-  toolCalls: Map<number, { id: string | null; name: string; arguments: string }>
-  finishReason: string | null
+  readonly message: Record<string, unknown>
+  readonly rest: Record<string, unknown>
 }
 
-/** Folds events of a chat-completions stream, in order. Chunks that are no JSON are skipped. */
-export function foldChunks(events: Iterable<Pick<SseEvent, 'data'>>): FoldedStream {
+/** Most choices that are kept apart: more than any API gives. */
+const MAX_CHOICES = 256
+
+/** Adds up chunks as they come. Chunks that are no JSON are skipped. */
+export function createChatFold(): StreamFold {
   const choices = new Map<number, Choice>()
-  let head: Json | null = null
+  let head: Record<string, unknown> | null = null
   let usage: unknown = null
   let error: Json | null = null
   let isDone = false
-  for (const { data } of events) {
-    if (data.trim() === '[DONE]') {
-      isDone = true
-      continue
-    }
-    const chunk = tryJson(data)?.value
-    if (!isObject(chunk)) continue
-    if (isObject(chunk.error)) error = chunk
-    head ??= chunk
-    if (isObject(chunk.usage)) usage = chunk.usage
-    if (Array.isArray(chunk.choices)) for (const item of chunk.choices) addChoice(choices, item)
+  return {
+    add({ data }) {
+      if (data.trim() === '[DONE]') {
+        isDone = true
+        return
+      }
+      const chunk = tryJson(data)?.value
+      if (!isObject(chunk)) return
+      if (isObject(chunk.error)) error = chunk
+      head = addHead(head ?? {}, chunk)
+      if (isObject(chunk.usage)) usage = chunk.usage
+      if (Array.isArray(chunk.choices)) for (const item of chunk.choices) addChoice(choices, item)
+    },
+    result() {
+      if (error !== null) return { response: error, isComplete: isDone }
+      if (head === null) return { response: null, isComplete: isDone }
+      const isFinished =
+        choices.size > 0 &&
+        [...choices.values()].every(({ rest }) => typeof rest.finish_reason === 'string')
+      return { response: completionOf(head, choices, usage), isComplete: isDone || isFinished }
+    },
   }
-  if (error !== null) return { response: error, isComplete: isDone }
-  if (head === null) return { response: null, isComplete: isDone }
-  const isFinished =
-    choices.size > 0 && [...choices.values()].every(choice => choice.finishReason !== null)
-  return { response: completionOf(head, choices, usage), isComplete: isDone || isFinished }
+}
+
+/** Folds all events of a stream, in order. */
+export function foldChunks(events: Iterable<Pick<SseEvent, 'data'>>): FoldedStream {
+  const fold = createChatFold()
+  for (const { data } of events) fold.add({ event: 'message', data })
+  return fold.result()
+}
+
+/** Fields of a chunk that are no part of its head. `obfuscation` is padding against eavesdroppers. */
+const NOT_HEAD: ReadonlySet<string> = new Set(['choices', 'usage', 'obfuscation', '__proto__'])
+
+/** The first chunk that says something in a field decides it. */
+export function addHead(head: Record<string, unknown>, chunk: Json): Record<string, unknown> {
+  for (const [name, value] of Object.entries(chunk)) {
+    if (value !== null && !NOT_HEAD.has(name) && !Object.hasOwn(head, name)) head[name] = value
+  }
+  return head
 }
 
 function addChoice(choices: Map<number, Choice>, item: unknown): void {
   if (!isObject(item)) return
-  const index = typeof item.index === 'number' ? item.index : 0
+  const { index: given, delta, ...rest } = item
+  const index = typeof given === 'number' ? given : 0
   let choice = choices.get(index)
   if (choice === undefined) {
-    choice = emptyChoice()
+    if (choices.size >= MAX_CHOICES) return
+    choice = { message: { role: 'assistant', content: null }, rest: {} }
     choices.set(index, choice)
   }
-  if (typeof item.finish_reason === 'string') choice.finishReason = item.finish_reason
-  if (isObject(item.delta)) addDelta(choice, item.delta)
-}
-
-function emptyChoice(): Choice {
-  return {
-    role: 'assistant',
-    content: null,
-    refusal: null,
-    reasoning: null,
-    toolCalls: new Map(),
-    finishReason: null,
-  }
-}
-
-function addDelta(choice: Choice, delta: Json): void {
-  if (typeof delta.role === 'string') choice.role = delta.role
-  choice.content = joined(choice.content, delta.content)
-  choice.refusal = joined(choice.refusal, delta.refusal)
-  choice.reasoning = joined(choice.reasoning, delta.reasoning_content)
-  if (!Array.isArray(delta.tool_calls)) return
-  for (const [position, call] of delta.tool_calls.entries()) addToolCall(choice, call, position)
-}
-
-function joined(before: string | null, piece: unknown): string | null {
-  return typeof piece === 'string' ? (before ?? '') + piece : before
-}
-
-function addToolCall({ toolCalls }: Choice, call: unknown, position: number): void {
-  if (!isObject(call)) return
-  const index = typeof call.index === 'number' ? call.index : position
-  const known = toolCalls.get(index) ?? { id: null, name: '', arguments: '' }
-  toolCalls.set(index, known)
-  if (typeof call.id === 'string') known.id = call.id
-  if (!isObject(call.function)) return
-  if (typeof call.function.name === 'string') known.name += call.function.name
-  if (typeof call.function.arguments === 'string') known.arguments += call.function.arguments
+  addDelta(choice.rest, rest)
+  if (isObject(delta)) addDelta(choice.message, delta)
 }
 
 function completionOf(head: Json, choices: ReadonlyMap<number, Choice>, usage: unknown): Json {
-  const { id, created, model, service_tier, system_fingerprint } = head
+  const { id, object: _, created, model, ...more } = head
   return {
     ...(id === undefined ? {} : { id }),
     object: 'chat.completion',
@@ -104,31 +95,30 @@ function completionOf(head: Json, choices: ReadonlyMap<number, Choice>, usage: u
       .sort(([a], [b]) => a - b)
       .map(([index, choice]) => choiceOf(index, choice)),
     ...(usage === null ? {} : { usage }),
-    ...(service_tier === undefined ? {} : { service_tier }),
-    ...(system_fingerprint === undefined ? {} : { system_fingerprint }),
+    ...more,
   }
 }
 
-function choiceOf(index: number, choice: Choice): Json {
-  const calls = [...choice.toolCalls].sort(([a], [b]) => a - b).map(([, call]) => call)
+function choiceOf(index: number, { message, rest }: Choice): Json {
+  const { refusal = null, tool_calls: calls, ...fields } = message
+  const { logprobs = null, finish_reason = null, ...more } = rest
   return {
     index,
     message: {
-      role: choice.role,
-      content: choice.content,
-      ...(choice.reasoning === null ? {} : { reasoning_content: choice.reasoning }),
-      ...(calls.length === 0
-        ? {}
-        : {
-            tool_calls: calls.map(call => ({
-              id: call.id,
-              type: 'function',
-              function: { name: call.name, arguments: call.arguments },
-            })),
-          }),
-      refusal: choice.refusal,
+      ...fields,
+      ...(Array.isArray(calls) ? { tool_calls: callsOf(calls) } : {}),
+      refusal,
     },
-    logprobs: null,
-    finish_reason: choice.finishReason,
+    logprobs,
+    finish_reason,
+    ...more,
   }
+}
+
+/** Tool calls as a plain response lists them: each with id, type and function. */
+function callsOf(calls: readonly unknown[]): unknown {
+  const listed = withoutIndexes(calls)
+  return (listed as readonly unknown[]).map(call =>
+    isObject(call) ? { id: null, type: 'function', ...call } : call,
+  )
 }

@@ -48,3 +48,13 @@ export {
 } from './sse.ts'
 export type * from './types.ts'
 export { type UnfoldOptions, unfoldCompletion } from './unfold.ts'
+export { CHAT } from './wires/chat.ts'
+export { WIRES, wireAt } from './wires/registry.ts'
+export type {
+  AnswerParts,
+  Rendered,
+  RenderedError,
+  StreamFold,
+  Wire,
+  WireName,
+} from './wires/wire.ts'

@@ -1,34 +1,29 @@
-/** Chat completions: a specialist answers, or the lead's bytes stream through; either way the exchange is recorded. */
+/** One exchange on any wire: a specialist answers, or the lead's bytes stream through; either way it is recorded. */
 import { REASONS, type Reason, type Verdict } from '../cascade/index.ts'
 import { isUnderstudyError, UnderstudyError } from '../errors.ts'
 import type { Decision, ServedBy } from '../ledger/index.ts'
 import { newId } from '../util/index.ts'
 import {
+  type AnswerParts,
   type ChatRequest,
-  type CompletionParts,
-  errorBody,
-  finishReasonFor,
-  formatSse,
-  parseChatRequest,
   parseJson,
-  renderChunks,
-  renderCompletion,
+  type Rendered,
   reportedModel,
-  SSE_DONE,
+  type Wire,
 } from '../wire/index.ts'
-import { createBoundedCopy, decodeUtf8, joined } from './body.ts'
+import { decodeUtf8, joined } from './body.ts'
+import { type Capture, createCapture } from './capture.ts'
 import type { GatewayContext } from './context.ts'
 import type { Incoming } from './incoming.ts'
 import { type Intent, readIntent, servedHeaders } from './intent.ts'
 import { callLead, checkedTarget, noLead } from './lead-call.ts'
 import type { LeadWatch } from './lead-watch.ts'
-import { readRecordedAnswer } from './recorded-answer.ts'
 import type { Exchange, Recorder } from './recorder.ts'
-import { headersFromLead, isEventStream, relayWithCopy, streamReply } from './relay.ts'
+import { headersFromLead, isEventStream, relayWithCapture, streamReply } from './relay.ts'
 import { isBodiless, jsonReply, type Reply } from './reply.ts'
 import type { Tally } from './tally.ts'
 
-export interface ChatParts extends GatewayContext {
+export interface ExchangeParts extends GatewayContext {
   readonly recorder: Recorder
   readonly tally: Tally
   readonly leadWatch: LeadWatch
@@ -36,10 +31,11 @@ export interface ChatParts extends GatewayContext {
 
 /** One request on its way, with what its record will say in any case. */
 interface Turn {
+  readonly wire: Wire
   readonly id: string
   readonly startedMs: number
   readonly startMs: number
-  readonly chat: ChatRequest
+  readonly request: ChatRequest
   readonly intent: Intent
   readonly bytes: Uint8Array
   readonly incoming: Incoming
@@ -49,18 +45,31 @@ interface Turn {
 const HELD_BYTES = 1024 * 1024
 
 /**
- * Answers one chat request.
+ * Answers one request.
  * @throws request-invalid, request-too-large, specialist-not-found, no-lead, upstream-unavailable, upstream-timeout, cancelled
  */
-export async function answerChat(parts: ChatParts, incoming: Incoming): Promise<Reply> {
+export async function answerExchange(
+  wire: Wire,
+  parts: ExchangeParts,
+  incoming: Incoming,
+): Promise<Reply> {
   const { clock, limits } = parts
   const [startedMs, startMs] = [clock.now(), clock.monotonic()]
   const intent = readIntent(incoming.headers, incoming.key)
   const bytes = await incoming.readBody(limits.maxBodyBytes)
-  const chat = parseChatRequest(parseJson(decodeUtf8(bytes)))
-  const turn: Turn = { id: newId('dec'), startedMs, startMs, chat, intent, bytes, incoming }
-  const verdict = await parts.cascade.route(chat, intent, incoming.signal)
-  if (verdict.serve) return answerHere(parts, turn, verdict)
+  const request = wire.parse(parseJson(decodeUtf8(bytes)))
+  const turn: Turn = {
+    wire,
+    id: newId('dec'),
+    startedMs,
+    startMs,
+    request,
+    intent,
+    bytes,
+    incoming,
+  }
+  const verdict = await parts.cascade.route(request, intent, incoming.signal)
+  if (verdict.serve && wire.render !== null) return answerHere(parts, turn, verdict, wire.render)
   if (intent.mode === 'specialist') throw noSpecialist(verdict.decision)
   return answerByLead(parts, turn, verdict.decision)
 }
@@ -81,26 +90,25 @@ function noSpecialist({ reason, reasonDetail }: Decision): UnderstudyError {
 }
 
 async function answerHere(
-  parts: ChatParts,
+  parts: ExchangeParts,
   turn: Turn,
   { task, answer, usage, certificate, decision }: Extract<Verdict, { serve: true }>,
+  render: (request: ChatRequest, parts: AnswerParts) => Rendered,
 ): Promise<Reply> {
-  const { chat, id } = turn
-  const completion: CompletionParts = {
-    id: `chatcmpl-${id.slice(id.indexOf('_') + 1)}`,
+  const { request, id } = turn
+  const rendered = render(request, {
+    id: id.slice(id.indexOf('_') + 1),
     created: Math.floor(turn.startedMs / 1000),
-    model: task.reportedModel ?? chat.model,
+    model: task.reportedModel ?? request.model,
     answer,
     usage,
-    finishReason: finishReasonFor(chat, answer),
-    systemFingerprint: `fp_${task.specialist.hash.slice(0, 10)}`,
-  }
-  const whole = renderCompletion(completion)
+    fingerprint: task.specialist.hash,
+  })
   const isRecorded = await parts.recorder.record({
     ...exchangeOf(parts, turn, decision),
-    response: whole,
+    response: rendered.body,
     status: 200,
-    isStream: chat.isStream,
+    isStream: request.isStream,
     isComplete: true,
   })
   parts.tally.count(decision.servedBy)
@@ -111,10 +119,7 @@ async function answerHere(
     certificate,
     decisionId: isRecorded ? id : null,
   })
-  if (!chat.isStream) return jsonReply(whole, 200, headers)
-  const events = [...renderChunks(completion, chat.includeUsage)].map(chunk =>
-    formatSse(JSON.stringify(chunk)),
-  )
+  if (!request.isStream) return jsonReply(rendered.body, 200, headers)
   return {
     status: 200,
     headers: {
@@ -122,29 +127,30 @@ async function answerHere(
       'cache-control': 'no-cache',
       ...headers,
     },
-    body: events.join('') + SSE_DONE,
+    body: rendered.stream(),
   }
 }
 
 function exchangeOf(
-  { clock }: ChatParts,
-  { id, startedMs, startMs, chat, intent }: Turn,
+  { clock }: ExchangeParts,
+  { wire, id, startedMs, startMs, request, intent }: Turn,
   decision: Decision,
 ): Omit<Exchange, 'response' | 'status' | 'isStream' | 'isComplete'> {
   return {
     id,
     startedMs,
     app: intent.app,
-    request: chat.body,
+    endpoint: wire.path,
+    request: request.body,
     latencyMs: clock.monotonic() - startMs,
     declaredTask: intent.declaredTask,
     decision,
   }
 }
 
-async function answerByLead(parts: ChatParts, turn: Turn, decision: Decision): Promise<Reply> {
+async function answerByLead(parts: ExchangeParts, turn: Turn, decision: Decision): Promise<Reply> {
   const { lead, leadHasKey, keys, limits } = parts
-  const { incoming, bytes, chat } = turn
+  const { wire, incoming, bytes, request } = turn
   if (lead === null) throw noLead()
   const response = await sendToLead(parts, turn, decision, () =>
     callLead(lead, {
@@ -158,14 +164,12 @@ async function answerByLead(parts: ChatParts, turn: Turn, decision: Decision): P
     }),
   )
   const { status, headers, body } = response
-  const copy = createBoundedCopy(limits.maxCopyBytes)
-  const isCompressed = !['', 'identity'].includes(headers['content-encoding']?.trim() ?? '')
+  const encoding = headers['content-encoding']
+  const capture = createCapture({ wire, encoding, maxBytes: limits.maxCopyBytes })
+  const isCompressed = !['', 'identity'].includes(encoding?.trim() ?? '')
   const isEvents = isEventStream(headers)
   const record = (isWhole: boolean, isStream: boolean): Promise<boolean> => {
-    const answer = readRecordedAnswer(copy, {
-      encoding: headers['content-encoding'],
-      maxBytes: limits.maxCopyBytes,
-    })
+    const answer = capture.result()
     parts.leadWatch.note(decision.task, reportedModel(answer.response))
     return parts.recorder.record({
       ...exchangeOf(parts, turn, decision),
@@ -177,10 +181,10 @@ async function answerByLead(parts: ChatParts, turn: Turn, decision: Decision): P
   }
   parts.tally.count('lead')
   const source = body[Symbol.asyncIterator]()
-  const isStream = isEvents || (chat.isStream && status === 200)
+  const isStream = isEvents || (request.isStream && status === 200)
   const taken: Uint8Array[] = []
   if (!isStream) {
-    const held = await sendToLead(parts, turn, decision, () => hold(source, taken, copy))
+    const held = await sendToLead(parts, turn, decision, () => hold(source, taken, capture))
     if (held === 'whole') {
       const isRecorded = await record(true, false)
       const named = leadHeaders(parts, decision, isRecorded ? turn.id : null)
@@ -188,8 +192,9 @@ async function answerByLead(parts: ChatParts, turn: Turn, decision: Decision): P
       return { status, headers: { ...headersFromLead(headers), ...named }, body: whole }
     }
   }
-  const pieces = relayWithCopy(source, {
-    copy,
+  const pieces = relayWithCapture(source, {
+    wire,
+    capture,
     taken,
     isEvents: isEvents && !isCompressed,
     onEnd: ({ isWhole }) => record(isWhole, isStream),
@@ -202,7 +207,7 @@ async function answerByLead(parts: ChatParts, turn: Turn, decision: Decision): P
 
 /** Runs a step that needs the lead; where it fails, the failure is recorded as this exchange's answer. */
 async function sendToLead<T>(
-  parts: ChatParts,
+  parts: ExchangeParts,
   turn: Turn,
   decision: Decision,
   step: () => Promise<T>,
@@ -210,13 +215,13 @@ async function sendToLead<T>(
   try {
     return await step()
   } catch (error) {
-    const { status, body } = errorBody(error)
+    const { status, body } = turn.wire.error(error)
     const hasCallerLeft = isUnderstudyError(error) && error.code === 'cancelled'
     await parts.recorder.record({
       ...exchangeOf(parts, turn, decision),
       response: hasCallerLeft ? null : body,
       status,
-      isStream: turn.chat.isStream,
+      isStream: turn.request.isStream,
       isComplete: false,
     })
     parts.tally.count('failed')
@@ -228,21 +233,21 @@ async function sendToLead<T>(
 async function hold(
   source: AsyncIterator<Uint8Array>,
   taken: Uint8Array[],
-  copy: { add(part: Uint8Array): void },
+  capture: Capture,
 ): Promise<'whole' | 'begun'> {
   let length = 0
   while (length <= HELD_BYTES) {
     const next = await source.next()
     if (next.done) return 'whole'
     taken.push(next.value)
-    copy.add(next.value)
+    capture.add(next.value)
     length += next.value.length
   }
   return 'begun'
 }
 
 function leadHeaders(
-  { cascade }: ChatParts,
+  { cascade }: ExchangeParts,
   decision: Decision,
   decisionId: string | null,
 ): Record<string, string> {
