@@ -27,6 +27,7 @@ const run = (more: Partial<CompressParams> = {}) => {
   const outcome = compressFile(
     {
       file: join(root, 'rows.csv'),
+      heldOut: null,
       model: join(root, 'model'),
       out: null,
       targetRisk: 0.3,

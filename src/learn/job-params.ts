@@ -38,6 +38,7 @@ const learnParams = z.strictObject({
 const absolutePath = z.string().refine(isAbsolute, 'must be an absolute path')
 const compressParams = z.strictObject({
   file: absolutePath,
+  heldOut: absolutePath.nullable().default(null),
   model: z.string().min(1).nullable().default(null),
   out: absolutePath.nullable().default(null),
   targetRisk: share.optional(),

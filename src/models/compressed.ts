@@ -2,11 +2,10 @@
 import { UnderstudyError } from '../errors.ts'
 import { sha256 } from '../platform/index.ts'
 import type { InferenceRuntime } from '../runtimes/index.ts'
-import { type EncoderHandle, encoderOver } from './encoder.ts'
+import { type EncoderHandle, encoderOver, type LoadedEncoder } from './encoder.ts'
 import type { EncoderConfig } from './encoder-config.ts'
-import { encoderGraph } from './encoder-graph.ts'
-import { frozenLinear } from './encoder-modules.ts'
-import type { EncoderWeights, Linear } from './encoder-weights.ts'
+import { CLASSIFIER_LOGITS, encoderGraph, type GraphClassifier } from './encoder-graph.ts'
+import type { EncoderWeights } from './encoder-weights.ts'
 import { type QuantizeKind, quantizedModules } from './quantize.ts'
 import { servingGraph } from './serving-graph.ts'
 import { createTokenizer } from './tokenizer.ts'
@@ -15,21 +14,19 @@ import { createTokenizer } from './tokenizer.ts'
 export type Precision = 'float32' | QuantizeKind
 
 /**
- * The graph of an encoder in a precision: `embedding` out, as `encoderGraph` has it, and with a classifier over it `logits`.
- * @throws usage-invalid for `int4` of sizes that do not fit, and for a float32 graph with a classifier
+ * The graph of an encoder in a precision: `embedding` out, as `encoderGraph` has it, and with a classifier `logits`.
+ * @throws usage-invalid for `int4` of sizes that do not fit
  */
 export function compressedGraph(
   { config, weights }: { readonly config: EncoderConfig; readonly weights: EncoderWeights },
-  { precision, classifier }: { readonly precision: Precision; readonly classifier?: Linear },
+  {
+    precision,
+    classifier,
+  }: { readonly precision: Precision; readonly classifier?: GraphClassifier | undefined },
 ): Uint8Array<ArrayBuffer> {
-  if (precision !== 'float32') {
-    const modules = quantizedModules(config, weights, { kind: precision })
-    return servingGraph(config, modules, classifier && frozenLinear(classifier))
-  }
-  if (classifier === undefined) return encoderGraph(config, weights)
-  throw new UnderstudyError('usage-invalid', 'A float32 model keeps its classifier beside it', {
-    help: 'Write it with writeModelFolder.',
-  })
+  if (precision === 'float32') return encoderGraph(config, weights, classifier)
+  const modules = quantizedModules(config, weights, { kind: precision })
+  return servingGraph(config, modules, classifier)
 }
 
 export interface CompressedEncoderOptions {
@@ -56,6 +53,36 @@ const BUDGETS = {
 export async function openCompressedEncoder(
   options: CompressedEncoderOptions,
 ): Promise<EncoderHandle> {
+  return encoderOver({ ...(await load(options)), dimension: options.config.hiddenSize })
+}
+
+/** A graph with a classifier, opened: texts to logits. */
+export interface CompressedClassifierHandle {
+  /** Row-major [texts.length, classCount]. @throws cancelled, runtime-failed */
+  logits(
+    texts: readonly string[],
+    options?: { readonly signal?: AbortSignal },
+  ): Promise<Float32Array>
+  close(): Promise<void>
+}
+
+/** @throws model-corrupt when tokenizer or graph cannot be used; runtime-missing */
+export async function openCompressedClassifier({
+  classCount,
+  ...options
+}: CompressedEncoderOptions & {
+  readonly classCount: number
+}): Promise<CompressedClassifierHandle> {
+  const loaded = await load(options)
+  const { embed, close } = encoderOver({
+    ...loaded,
+    dimension: classCount,
+    output: CLASSIFIER_LOGITS,
+  })
+  return { logits: embed, close }
+}
+
+async function load(options: CompressedEncoderOptions): Promise<Omit<LoadedEncoder, 'dimension'>> {
   const { name, graph, precision, config, runtime } = options
   const tokenizer = createTokenizer({
     tokenizer: options.tokenizer,
@@ -72,14 +99,6 @@ export async function openCompressedEncoder(
   const weightsHash = sha256(graph)
   const session = `encoder/${name}/${weightsHash}`
   await runtime.load(session, graph)
-  return encoderOver({
-    name,
-    weightsHash,
-    dimension: config.hiddenSize,
-    runtime,
-    session,
-    tokenizer,
-    base: null,
-    budget: BUDGETS[precision],
-  })
+  const budget = BUDGETS[precision]
+  return { name, weightsHash, runtime, session, tokenizer, base: null, budget }
 }

@@ -33,11 +33,12 @@ import { assert } from '../errors.ts'
 import type { EncoderConfig } from './encoder-config.ts'
 import {
   type EncoderModules,
+  frozenLinear,
   frozenModules,
   type Layer,
   type LayerModules,
 } from './encoder-modules.ts'
-import type { EncoderWeights } from './encoder-weights.ts'
+import type { EncoderWeights, Linear } from './encoder-weights.ts'
 
 /** Names of what is fed and what comes out. */
 export const ENCODER_IDS = 'inputIds'
@@ -50,13 +51,25 @@ const MASKED = -1e9
 /** Name of the hidden states `[batch·length, hidden]` that layer `layer` starts from, 0 being the first. */
 export const hiddenOutput = (layer: number) => `hidden:${layer}`
 
+/** A linear layer that gives the logits of a graph. */
+export interface GraphClassifier {
+  readonly linear: Linear
+  /** Whether it stands on the pooled vector at unit length, or on the vector as it is. */
+  readonly isNormalised: boolean
+}
+
+/** Name of the logits `[batch, labels]` of a graph with a classifier. */
+export const CLASSIFIER_LOGITS = 'logits'
+
 /**
  * The encoder's ONNX file: `inputIds` and `attentionMask` int64 `[batch, length]` in, `embedding` float32 `[batch, hidden]` of
- * unit length out, and for what stands on its lower layers the hidden states between them.
+ * unit length out. Without a classifier the hidden states between layers come out too, for what stands on the lower ones; with
+ * one the `logits`.
  */
 export function encoderGraph(
   config: EncoderConfig,
   weights: EncoderWeights,
+  classifier?: GraphClassifier,
 ): Uint8Array<ArrayBuffer> {
   const ids = input(ENCODER_IDS, 'int64', ['batch', 'length'])
   const mask = input(ENCODER_MASK, 'int64', ['batch', 'length'])
@@ -64,11 +77,26 @@ export function encoderGraph(
   const outputs: Record<string, Value> = {}
   let hidden = embedTokens(ids, modules)
   for (const [i, layer] of modules.layers.entries()) {
-    outputs[hiddenOutput(i)] = hidden
+    if (classifier === undefined) outputs[hiddenOutput(i)] = hidden
     hidden = runLayers(hidden, mask, { config, layers: [layer] })
   }
-  outputs[ENCODER_OUTPUT] = unitLength(poolTokens(hidden, mask, { config, pooler: modules.pooler }))
-  return emit('encoder', { inputs: [ids, mask], outputs })
+  const pooled = poolTokens(hidden, mask, { config, pooler: modules.pooler })
+  return emit('encoder', {
+    inputs: [ids, mask],
+    outputs: { ...outputs, ...encoderOutputs(pooled, classifier) },
+  })
+}
+
+/** What comes out over the pooled vectors `[batch, hidden]`: the embedding, and logits where there is a classifier. */
+export function encoderOutputs(
+  pooled: Value,
+  classifier: GraphClassifier | undefined,
+): Record<string, Value> {
+  const embedding = unitLength(pooled)
+  if (classifier === undefined) return { [ENCODER_OUTPUT]: embedding }
+  const { linear, isNormalised } = classifier
+  const logits = frozenLinear(linear)(isNormalised ? embedding : pooled)
+  return { [ENCODER_OUTPUT]: embedding, [CLASSIFIER_LOGITS]: logits }
 }
 
 /** Token numbers int64 `[batch, length]` to hidden states `[batch·length, hidden]` before the first layer. */

@@ -91,12 +91,19 @@ export interface LoadedEncoder
     'name' | 'weightsHash' | 'dimension' | 'runtime' | 'session' | 'base'
   > {
   readonly tokenizer: Tokenizer
+  /** Name of the graph's output where it is not the embedding: `[batch, dimension]`. */
+  readonly output?: string
   /** Most tokens, padding included, and most texts of one batch. */
   readonly budget: { readonly tokenBudget: number; readonly maxBatch: number }
 }
 
 /** The handle of a graph that is loaded; closing it unloads the graph. */
-export function encoderOver({ tokenizer, budget, ...encoder }: LoadedEncoder): EncoderHandle {
+export function encoderOver({
+  tokenizer,
+  budget,
+  output = ENCODER_OUTPUT,
+  ...encoder
+}: LoadedEncoder): EncoderHandle {
   const { runtime, session, dimension } = encoder
 
   function pad(sequences: readonly (readonly number[])[]): Record<string, Tensor> {
@@ -106,7 +113,7 @@ export function encoderOver({ tokenizer, budget, ...encoder }: LoadedEncoder): E
 
   return {
     ...encoder,
-    output: ENCODER_OUTPUT,
+    output,
     feeds: texts => pad(texts.map(tokenizer.encode)),
     async embed(texts, { signal, onProgress } = {}) {
       const sequences = await tokenise(texts, tokenizer.encode, signal)
@@ -117,10 +124,10 @@ export function encoderOver({ tokenizer, budget, ...encoder }: LoadedEncoder): E
         const feeds = pad(rows.map(row => sequences[row] as number[]))
         const outputs = await runtime.run([{ session, feeds }], {
           ...(signal && { signal }),
-          outputs: [ENCODER_OUTPUT],
+          outputs: [output],
         })
         throwIfCancelled(signal)
-        scatterRows(outputs[ENCODER_OUTPUT], rows, dimension, embeddings)
+        scatterRows(outputs[output], rows, dimension, embeddings)
         doneCount += rows.length
         onProgress?.(doneCount)
       })

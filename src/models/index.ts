@@ -27,8 +27,10 @@ export {
   type Verdict,
 } from './combiner.ts'
 export {
+  type CompressedClassifierHandle,
   type CompressedEncoderOptions,
   compressedGraph,
+  openCompressedClassifier,
   openCompressedEncoder,
   type Precision,
 } from './compressed.ts'
@@ -59,10 +61,12 @@ export { padBatch } from './encoder-batches.ts'
 export { type EncoderConfig, parseEncoderConfig } from './encoder-config.ts'
 export { type EncoderFiles, readEncoderFiles } from './encoder-files.ts'
 export {
+  CLASSIFIER_LOGITS,
   ENCODER_IDS,
   ENCODER_MASK,
   ENCODER_OUTPUT,
   embedTokens,
+  type GraphClassifier,
   hiddenOutput,
   poolTokens,
   runLayers,
@@ -141,7 +145,7 @@ export {
 } from './reflex.ts'
 export { type HashedFeatures, hashFeatures, weighFeatures } from './reflex-features.ts'
 export { REFLEX_SIGNAL_COUNT, reflexOpinion } from './reflex-part.ts'
-export { SERVING_LOGITS, type ServingModules, servingGraph } from './serving-graph.ts'
+export { type ServingModules, servingGraph } from './serving-graph.ts'
 export { createTokenizer, type Tokenizer, type TokenizerOptions } from './tokenizer.ts'
 export {
   encodeLayers,

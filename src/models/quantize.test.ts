@@ -2,7 +2,12 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type InferenceRuntime, openInProcessRuntime } from '../runtimes/index.ts'
 import { createRng } from '../util/index.ts'
 import { toyTokenizer } from './__fixtures__/toy-bert.ts'
-import { compressedGraph, openCompressedEncoder, type Precision } from './compressed.ts'
+import {
+  compressedGraph,
+  openCompressedClassifier,
+  openCompressedEncoder,
+  type Precision,
+} from './compressed.ts'
 import type { EncoderConfig } from './encoder-config.ts'
 import type { EncoderWeights, Linear } from './encoder-weights.ts'
 import { packBlocks, packColumns, quantizeColumns, quantizeRows } from './quantize-weights.ts'
@@ -144,26 +149,36 @@ describe('compressed encoders', () => {
     }
   })
 
-  it('have logits where they have a classifier', async () => {
-    const classifier: Linear = { weight: random(32 * 3), bias: Float32Array.of(1, 2, 3) }
-    await runtime.load(
-      'logits',
-      compressedGraph({ config, weights }, { precision: 'int8', classifier }),
+  it.each<Precision>([
+    'float32',
+    'int8',
+  ])('have logits where they have a classifier: %s', async precision => {
+    const linear: Linear = { weight: random(32 * 3), bias: Float32Array.of(1, 2, 3) }
+    const graph = compressedGraph(
+      { config, weights },
+      { precision, classifier: { linear, isNormalised: true } },
     )
-    const small = await open('int8')
-    const [embedding, { logits }] = [
-      await small.embed(['hello']),
-      await runtime.run([{ session: 'logits', feeds: small.feeds(['hello']) }]),
-    ]
+    const small = await open(precision)
+    const embedding = await small.embed(['hello'])
+    const classifier = await openCompressedClassifier({
+      name: 'classifier',
+      graph,
+      precision,
+      config,
+      tokenizer: toyTokenizer(),
+      runtime,
+      classCount: 3,
+    })
+    const logits = await classifier.logits(['hello'])
+    await classifier.close()
     const wanted = [0, 1, 2].map(column =>
       embedding.reduce(
-        (sum, value, i) => sum + value * (classifier.weight[i * 3 + column] as number),
-        classifier.bias[column] as number,
+        (sum, value, i) => sum + value * (linear.weight[i * 3 + column] as number),
+        linear.bias[column] as number,
       ),
     )
-    Array.from(logits?.data as Float32Array).forEach((value, i) => {
-      expect(value).toBeCloseTo(wanted[i] as number, 4)
-    })
+    expect(logits).toHaveLength(3)
+    for (const [i, value] of logits.entries()) expect(value).toBeCloseTo(wanted[i] as number, 4)
   })
 
   it('refuse sizes that blocks do not fit', () => {

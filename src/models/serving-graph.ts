@@ -5,12 +5,12 @@ import {
   activate,
   ENCODER_IDS,
   ENCODER_MASK,
-  ENCODER_OUTPUT,
   embedTokens,
+  encoderOutputs,
+  type GraphClassifier,
   poolTokens,
-  unitLength,
 } from './encoder-graph.ts'
-import type { EncoderModules, Layer, LayerModules } from './encoder-modules.ts'
+import type { EncoderModules, LayerModules } from './encoder-modules.ts'
 
 /** Modules whose layers also take hidden states `[batch, length, hidden]`. */
 export interface ServingModules extends EncoderModules {
@@ -21,17 +21,14 @@ export interface ServingModules extends EncoderModules {
   ) => Value
 }
 
-/** Name of the logits `[batch, labels]` of a graph with a classifier. */
-export const SERVING_LOGITS = 'logits'
-
 /**
  * `inputIds` and `attentionMask` int64 `[batch, length]` in, `embedding` float32 `[batch, hidden]` of unit length out, as
- * `encoderGraph` has it, without the hidden states between layers; with a classifier over the embedding, `logits` too.
+ * `encoderGraph` has it, without the hidden states between layers; with a classifier, `logits` too.
  */
 export function servingGraph(
   config: EncoderConfig,
   modules: ServingModules,
-  classifier?: Layer,
+  classifier?: GraphClassifier,
 ): Uint8Array<ArrayBuffer> {
   const ids = input(ENCODER_IDS, 'int64', ['batch', 'length'])
   const mask = input(ENCODER_MASK, 'int64', ['batch', 'length'])
@@ -41,14 +38,8 @@ export function servingGraph(
     const parts = { query: layer.query(x), key: layer.key(x), value: layer.value(x) }
     return afterAttention(x, modules.attend(parts, mask), { layer, config })
   }, first)
-  const embedding = unitLength(poolTokens(hidden, mask, { config, pooler: modules.pooler }))
-  return emit('encoder', {
-    inputs: [ids, mask],
-    outputs: {
-      [ENCODER_OUTPUT]: embedding,
-      ...(classifier && { [SERVING_LOGITS]: classifier(embedding) }),
-    },
-  })
+  const pooled = poolTokens(hidden, mask, { config, pooler: modules.pooler })
+  return emit('encoder', { inputs: [ids, mask], outputs: encoderOutputs(pooled, classifier) })
 }
 
 function afterAttention(

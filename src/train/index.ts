@@ -27,7 +27,12 @@ export {
   type TrainingMethod,
 } from './fine-tune/recipe.ts'
 export { exportModel, modelGraph, type TrainedParts } from './model/export-model.ts'
-export type { LabelledRow, Span, TrainTask } from './model/labelled-rows.ts'
+export {
+  checkLabelledRows,
+  type LabelledRow,
+  type Span,
+  type TrainTask,
+} from './model/labelled-rows.ts'
 export { type ModelCardRecord, renderModelCard } from './model/model-card.ts'
 export {
   type RunRecord,

@@ -27,6 +27,12 @@ export const compressCommand: Command = {
       help: 'Model folder, or name in the catalog (default: the encoder that learn uses).',
     },
     {
+      name: 'held-out',
+      type: 'string',
+      placeholder: 'FILE',
+      help: 'Rows that the model has not learned from: they select and certify (default: part of FILE).',
+    },
+    {
       name: 'out',
       type: 'string',
       placeholder: 'DIR',
@@ -70,6 +76,7 @@ export const compressCommand: Command = {
   examples: [
     'understudy compress labelled.csv',
     'understudy compress labelled.csv --certify chosen --out small-intents',
+    'understudy compress tickets.csv --model tickets-model --held-out new-tickets.csv',
   ],
   async run(input, terminal) {
     const params = compressParams(input)
@@ -85,6 +92,7 @@ export const compressCommand: Command = {
           ? `${JSON.stringify(outcome, null, 2)}\n`
           : renderCompressReport(outcome.report),
       )
+      for (const notice of outcome.notices) terminal.err(`${notice}\n`)
       if (outcome.brokenCount > 0) {
         terminal.err(`${outcome.brokenCount} records without a text and a label were left out\n`)
       }
@@ -101,11 +109,12 @@ function compressParams(input: CommandInput) {
   if (certified !== 'every' && certified !== 'chosen') {
     throw usageError(`--certify is "${certified}".`, 'use every or chosen.')
   }
-  const [model, out] = [textOption(input, 'model'), textOption(input, 'out')]
+  const [model, out, heldOut] = ['model', 'out', 'held-out'].map(name => textOption(input, name))
   const targetRisk = numberOption(input, 'target-risk', { min: 0.001, max: 0.999 })
   const confidenceLevel = numberOption(input, 'confidence-level', { min: 0.001, max: 0.999 })
   return {
     file: resolve(input.positionals[0] as string),
+    heldOut: heldOut === undefined ? null : resolve(heldOut),
     // A folder where there is one; otherwise a name, which the catalog knows or refuses.
     model: model === undefined ? null : existsSync(model) ? resolve(model) : model,
     out: out === undefined ? null : resolve(out),

@@ -1,13 +1,13 @@
 /** What compressing takes and gives. */
 import type { CertificationOutcome } from '../../evals/index.ts'
-import type { LinearHead, ModelFolder, Precision } from '../../models/index.ts'
+import type { Linear, ModelFolder, Precision } from '../../models/index.ts'
 import type { InferenceRuntime } from '../../runtimes/index.ts'
 import type { Clock } from '../../util/index.ts'
 
-/** The model that variants are made of. */
+/** The model that variants are made of. Without a classifier of its own, each variant gets one fitted to its embeddings. */
 export type CompressibleModel = Pick<
   ModelFolder,
-  'config' | 'weights' | 'tokenizer' | 'isNormalised'
+  'config' | 'weights' | 'tokenizer' | 'isNormalised' | 'classifier'
 >
 
 /** What is done to the model, in this order. */
@@ -34,10 +34,12 @@ export interface CompressOptions {
   readonly model: CompressibleModel
   readonly variants: readonly CompressVariant[]
   readonly classCount: number
-  /** Split inside by group: four fifths fit heads, the rest selects. */
+  /** Without `selection` split inside by group: four fifths train, the rest selects. */
   readonly training: LabelledRows
-  /** Looked at once, after everything is chosen. */
-  readonly certification: LabelledRows
+  /** Rows to select by, others than those of training; a fifth of these without. */
+  readonly selection?: LabelledRows | undefined
+  /** Looked at once, after everything is chosen; or why there are none. */
+  readonly certification: LabelledRows | { readonly because: string }
   readonly targetRisk: number
   readonly delta: number
   /** `every`: each row at delta ÷ rows. `chosen`: only the variant picked on selection rows, at all of delta. */
@@ -66,9 +68,9 @@ export interface CompressRow {
   readonly selectionAccuracy: number
   /** Coverage that a certificate at the target would have on the selection rows: an estimate. */
   readonly selectionCoverage: number
-  /** Share of certification rows that are right; null where only the chosen variant was looked at. */
+  /** Share of certification rows that are right; null where nothing was looked at. */
   readonly accuracy: number | null
-  /** null where only the chosen variant was certified. */
+  /** null where only the chosen variant is certified. */
   readonly certificate: CertificationOutcome | null
 }
 
@@ -88,9 +90,10 @@ export interface CompressReport {
 /** A variant with everything that serving it needs. */
 export interface CompressedClassifier {
   readonly variant: CompressVariant
-  readonly model: CompressibleModel
+  /** With its classifier. */
+  readonly model: CompressibleModel & { readonly classifier: Linear }
+  /** What was measured, byte for byte, the classifier in it. */
   readonly graph: Uint8Array<ArrayBuffer>
-  readonly head: LinearHead
   /** Thresholds at quantiles of this variant's own selection scores. */
   readonly grid: readonly number[]
 }

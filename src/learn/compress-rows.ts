@@ -1,0 +1,76 @@
+/** Rows of text and label by what compressing uses them for. Knows no model. */
+import { splitInputs } from '../tasks/index.ts'
+import type { LabelledRows } from '../train/index.ts'
+import { labelledRow } from '../wire/index.ts'
+import { openSource, readSource, unreadable } from './import/source.ts'
+
+export interface Row {
+  readonly text: string
+  readonly label: string
+}
+
+export interface CompressRoles {
+  readonly training: LabelledRows
+  /** Null where the training rows are to be split for it. */
+  readonly selection: LabelledRows | null
+  /** One row of each group of near-duplicates, so that the look is at distinct inputs. */
+  readonly certification: LabelledRows
+}
+
+/** Of rows held out one part in this many selects, the rest certifies. */
+const SELECTION_PART = 3
+
+/** @throws file-unreadable where no record has a text and a label */
+export async function readRows(path: string): Promise<{ rows: Row[]; brokenCount: number }> {
+  const rows: Row[] = []
+  let brokenCount = 0
+  for await (const items of readSource(await openSource(path))) {
+    for (const item of items) {
+      const row = 'reason' in item ? null : labelledRow(item.value)
+      if (row === null) brokenCount++
+      else rows.push(row)
+    }
+  }
+  if (rows.length > 0) return { rows, brokenCount }
+  throw unreadable(path, new Error('no record in it has a text and a label'))
+}
+
+/**
+ * Without rows held out a fifth of the groups certifies. With them they select and certify, those left out that are
+ * near-duplicates of a training row.
+ */
+export function splitRoles(
+  rows: readonly Row[],
+  heldOut: readonly Row[] | null,
+  { labels, seed }: { readonly labels: readonly string[]; readonly seed: number },
+): CompressRoles {
+  const all = [...rows, ...(heldOut ?? [])]
+  const { ofInput } = splitInputs({ inputs: all.map(row => row.text), salt: `${seed}` })
+  const groups = new Map<string, number>()
+  const roles = {
+    training: [] as number[],
+    selection: [] as number[],
+    certification: [] as number[],
+  }
+  for (const [i, { group, side }] of ofInput.entries()) {
+    const isNew = !groups.has(group)
+    if (isNew) groups.set(group, groups.size)
+    const isTraining = heldOut === null ? side === 'training' : i < rows.length
+    if (isTraining) roles.training.push(i)
+    else if (isNew) {
+      const selects = heldOut !== null && (groups.get(group) as number) % SELECTION_PART === 0
+      roles[selects ? 'selection' : 'certification'].push(i)
+    }
+  }
+  const classes = new Map(labels.map((label, i) => [label, i]))
+  const pick = (list: readonly number[]): LabelledRows => ({
+    inputs: list.map(i => (all[i] as Row).text),
+    labels: Int32Array.from(list, i => classes.get((all[i] as Row).label) as number),
+    groups: Int32Array.from(list, i => groups.get(ofInput[i]?.group as string) as number),
+  })
+  return {
+    training: pick(roles.training),
+    selection: heldOut === null ? null : pick(roles.selection),
+    certification: pick(roles.certification),
+  }
+}
