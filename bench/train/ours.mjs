@@ -18,6 +18,7 @@ import {
 } from '../../dist/models/index.js'
 import { openInProcessRuntime } from '../../dist/runtimes/index.js'
 import { classifierGraph } from '../../dist/train/fine-tune/classifier-graph.js'
+import { openForward } from '../../dist/train/fine-tune/forward.js'
 import { computePrefix } from '../../dist/train/fine-tune/prefix-cache.js'
 import { trainableEncoder } from '../../dist/train/fine-tune/trainable-encoder.js'
 import { startPace } from '../../dist/train/pace.js'
@@ -132,6 +133,8 @@ async function main() {
   })
   const prefix = options.cached ? await cache(encoder) : null
   const rowsTrain = encoder.rows.length > 0
+  const forward =
+    job.evaluation.length > 0 ? await openForward(graph, { classCount, runtime }) : null
   // The runtime has its own copy by now.
   files = weights = encoder = graph = null
   const losses = []
@@ -164,6 +167,7 @@ async function main() {
     losses.push(result.loss)
     gradientNorms.push(result.gradientNorm)
   }
+  const evaluation = forward && (await evaluate(forward, name => trainer.values.get(name)))
   const measured = stepSeconds.slice(WARM_UP_STEPS)
   const examples = job.batches.slice(WARM_UP_STEPS).reduce((sum, { ids }) => sum + ids.length, 0)
   mkdirSync(out, { recursive: true })
@@ -177,23 +181,42 @@ async function main() {
       examplesPerSecond: examples / measured.reduce((a, b) => a + b, 0),
       totalSeconds: (performance.now() - startMs) / 1000,
       peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
-      evaluation: null,
+      evaluation,
     }),
+  )
+}
+
+/** Share of the rows of `job.evaluation` whose likeliest class is right. */
+async function evaluate(forward, valuesOf) {
+  const sequences = sequencesOf(job.evaluation)
+  const labels = job.evaluation.flatMap(batch => batch.labels)
+  const logits = await forward.logits({ sequences }, { valuesOf, prefix: null, pace: pace() })
+  await forward.close()
+  const right = labels.filter((label, row) => {
+    const own = logits.subarray(row * classCount, (row + 1) * classCount)
+    return own.indexOf(Math.max(...own)) === label
+  })
+  return { count: labels.length, accuracy: right.length / labels.length }
+}
+
+const pace = () => startPace(3_600_000, new AbortController().signal)
+
+/** Token numbers of every row of the batches, in order, without padding. */
+function sequencesOf(batches) {
+  return batches.flatMap(({ ids, mask }) =>
+    ids.map((row, i) => row.slice(0, mask[i].filter(one => one === 1).length)),
   )
 }
 
 /** Frozen states of every row of every batch, in order. */
 function cache(encoder) {
-  const sequences = job.batches.flatMap(({ ids, mask }) =>
-    ids.map((row, i) => row.slice(0, mask[i].filter(one => one === 1).length)),
-  )
   return computePrefix({
     config,
     modules: encoder.modules,
     layerCount: encoder.firstLayer,
-    sequences,
+    sequences: sequencesOf(job.batches),
     runtime,
-    pace: startPace(3_600_000, new AbortController().signal),
+    pace: pace(),
   })
 }
 
