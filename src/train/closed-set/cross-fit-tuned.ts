@@ -68,7 +68,7 @@ const PLANS = [
   { foldCount: 2, epochCount: 3 },
   { foldCount: 2, epochCount: 2 },
 ] as const
-/** Share of the time left that a plan may take by estimate. */
+/** Share of the time left that a plan, or one more method, may take by estimate. */
 const BUDGET_SHARE = 0.85
 /** A row of training costs this many times a row through the lower layers: measured, docs/log.md. */
 const COST_PER_PREFIX = 2.5
@@ -76,7 +76,8 @@ const MEMORY_BYTES = 1 << 30
 const MAX_EVALUATIONS = 80
 
 /**
- * Null where there is no time or memory for it, or fewer than two classes.
+ * Null where there is no time or memory for it, or fewer than two classes; what a slower machine does with a plan is looked at
+ * after the first fold.
  * @throws cancelled, runtime-failed, training-diverged
  */
 export async function crossFitTuned(
@@ -108,7 +109,7 @@ export async function crossFitTuned(
   if (split.foldCount < 2) return null
   const heads = await openHeads(data, context)
   try {
-    return await fitFolds({ data, context, prefix, split, heads, sequences, plan, epochMs })
+    return await fitFolds({ data, context, prefix, split, heads, sequences, plan })
   } finally {
     await heads.close().catch(() => {})
   }
@@ -122,11 +123,12 @@ interface Job {
   readonly heads: HeadFitter
   readonly sequences: readonly number[][]
   readonly plan: (typeof PLANS)[number]
-  readonly epochMs: number
 }
 
-async function fitFolds(job: Job): Promise<TunedFit> {
-  const { data, split, context, plan, epochMs } = job
+/** Null where the first fold took so long that the rest would not end in time. */
+async function fitFolds(job: Job): Promise<TunedFit | null> {
+  const { data, split, context, plan } = job
+  const { leftMs } = context.pace
   const logits = new Float32Array(data.labels.length * data.classCount)
   const recipeOf = (method: (typeof METHODS)[number]) =>
     completeRecipe({
@@ -138,10 +140,15 @@ async function fitFolds(job: Job): Promise<TunedFit> {
     })
   const [standard, ...others] = METHODS
   let recipe = recipeOf(standard)
+  const startMs = leftMs()
   let best = await predictFold(job, 0, recipe, logits)
-  const restCost = plan.foldCount * plan.epochCount * epochMs
+  const foldMs = startMs - leftMs()
+  const { foldCount } = split
+  // The other folds, and all rows, which are foldCount / (foldCount − 1) times as many.
+  const restMs = foldMs * (foldCount - 1 + foldCount / (foldCount - 1))
+  if (restMs > leftMs()) return null
   for (const other of others) {
-    if (context.pace.leftMs() * BUDGET_SHARE < restCost) break
+    if (restMs + foldMs > BUDGET_SHARE * leftMs()) break
     const candidate = recipeOf(other)
     const found = logits.slice()
     const area = await predictFold(job, 0, candidate, found)
@@ -151,7 +158,7 @@ async function fitFolds(job: Job): Promise<TunedFit> {
       logits.set(found)
     }
   }
-  for (let fold = 1; fold < split.foldCount; fold++) await predictFold(job, fold, recipe, logits)
+  for (let fold = 1; fold < foldCount; fold++) await predictFold(job, fold, recipe, logits)
   const model = await fitOn(job, allRows(data.labels.length), recipe, 'all rows')
   return { model, opinions: data.inputs.map((_, row) => opinionOf(job, logits, row)) }
 }
