@@ -55,10 +55,10 @@ function triedTable(record: RunRecord): string {
       { title: 'seconds', align: 'right' },
       { title: '' },
     ],
-    record.tried.map(({ name, metrics, epochLosses, seconds }) => [
+    record.tried.map(({ name, metrics, epochLosses, seconds, ended }) => [
       name,
       epochLosses.length === 0 ? '–' : String(epochLosses.length),
-      metrics === null ? 'diverged' : metrics.logLoss.toFixed(4),
+      metrics === null ? (ended ?? 'diverged') : metrics.logLoss.toFixed(4),
       metrics === null ? '–' : percent(metrics.scores[score ?? ''] ?? 0),
       seconds.toFixed(1),
       metrics?.logLoss === best ? '← chosen' : '',

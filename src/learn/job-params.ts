@@ -56,7 +56,7 @@ const trainParams = z.strictObject({
   columns: z.strictObject({ text: columnName, pair: columnName, label: columnName }).default({}),
   base: z.string().min(1).max(4096),
   output: absolutePath,
-  method: z.enum(['auto', 'head', 'lora', 'full']).default('auto'),
+  method: z.enum(['auto', 'head', 'lora', 'full', 'contrastive']).default('auto'),
   recipe: z.string().max(100).nullable().default(null),
   teacher: absolutePath.nullable().default(null),
   on: z.enum(['here', 'torch']).default('here'),

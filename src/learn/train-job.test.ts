@@ -59,6 +59,7 @@ describe('trainJob', () => {
     'head',
     'lora',
     'full',
+    'contrastive',
   ] as const)('writes a folder whose graph is its weights: %s', async method => {
     const events: JobEvent[] = []
     const { output, record, id } = await train(

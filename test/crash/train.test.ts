@@ -65,7 +65,7 @@ it('SIGKILL in the search and in the last fit changes nothing of the weights', {
   const alone = await train(order('alone'))
   expect(alone.weights).toMatch(/^[0-9a-f]{64}$/)
   const path = order('killed')
-  const first = await train(path, { stage: /top 2/, step: 20 })
+  const first = await train(path, { stage: /^full/, step: 20 })
   expect(first.weights).toBeNull()
   expect(readdirSync(join(root, 'killed'))).toHaveLength(1)
   const second = await train(path, { stage: /all rows/, step: 20 })

@@ -11,7 +11,7 @@ import { configOption, dataFolder, dataOption, jsonOption } from '../options.ts'
 import { renderTrainReport } from '../train-table.ts'
 
 const TASKS = ['label', 'labels', 'pair', 'spans']
-const METHODS = ['auto', 'head', 'lora', 'full']
+const METHODS = ['auto', 'head', 'lora', 'full', 'contrastive']
 const CLASS_WEIGHTS = ['none', 'balanced']
 
 const option = (
@@ -47,7 +47,12 @@ export const trainCommand: Command = {
       'label',
     ),
     option('base', 'NAME', 'Encoder of the catalog, or a folder with one.', 'all-minilm-l6-v2'),
-    option('method', 'NAME', 'head, lora, full, or auto: whatever does best.', 'auto'),
+    option(
+      'method',
+      'NAME',
+      'head, lora, full, contrastive (for few rows per label), or auto: whatever does best.',
+      'auto',
+    ),
     option('budget', 'TIME', 'Limit of the fitting time in total, e.g. 90s, 3m, 1h.', '3m'),
     option('memory', 'SIZE', 'What caches and batches may take, e.g. 500mb, 2gb.', '1gb'),
     option('recipe', 'ID', 'Repeat this run instead of searching.'),

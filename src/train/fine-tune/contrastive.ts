@@ -43,8 +43,12 @@ export async function fitFewShot(options: FewShotOptions): Promise<FineTuned> {
   }
 }
 
-/** @throws request-invalid */
-function checkFewShot({ rows, recipe, config }: FewShotOptions): void {
+/** @throws request-invalid where rows of a class cannot be compared: says why, and what to use instead */
+export function checkFewShot({
+  rows,
+  recipe,
+  config,
+}: Pick<FewShotOptions, 'rows' | 'recipe' | 'config'>): void {
   checkRows(rows)
   const wrong = (what: string, help: string) =>
     new UnderstudyError('request-invalid', `These rows cannot be compared: ${what}.`, { help })

@@ -7,7 +7,6 @@ import {
   type Feeds,
   linearSchedule,
   openTrainer,
-  type Schedule,
   type Trainer,
   type TrainingRuntime,
 } from '../../engine/index.ts'
@@ -34,6 +33,7 @@ import {
 } from './classifier-graph.ts'
 import { dropoutMask } from './dropout.ts'
 import { type Forward, openForward } from './forward.ts'
+import { scheduleOf } from './learning-rate.ts'
 import { computePrefix, type PrefixCache, prefixBytes } from './prefix-cache.ts'
 import type { Recipe } from './recipe.ts'
 import { type TrainableEncoder, trainableEncoder } from './trainable-encoder.ts'
@@ -62,6 +62,8 @@ export interface FineTuneOptions {
   readonly onStep?: (progress: StepProgress) => void
   /** Rows held back, looked at after every epoch: training ends once they stop improving, with the weights of the best epoch. */
   readonly heldBack?: HeldBack
+  /** Asked before every step: true ends training there, with the weights of the best epoch where one was looked at. */
+  readonly stopWhen?: () => boolean
   readonly clock?: Clock
 }
 
@@ -102,8 +104,10 @@ export interface FineTuned {
   readonly epochLosses: readonly number[]
   /** What `heldBack.judge` said after each epoch. */
   readonly heldBackLosses: readonly number[]
-  /** The epoch, from 1, that the weights are of. */
+  /** The epoch, from 1, that the weights are of; 0 where `stopWhen` ended training before any was looked at. */
   readonly bestEpoch: number
+  /** False where `stopWhen` ended training. */
+  readonly isComplete: boolean
   /** Logits of the rows held back under these weights, [units, classCount], others 0. */
   readonly heldBackLogits: Float32Array | null
 }
@@ -182,7 +186,10 @@ interface Run extends Omit<FineTuneOptions, 'prefix'> {
   readonly forward: Forward | null
 }
 
-type Ended = Pick<FineTuned, 'epochLosses' | 'heldBackLosses' | 'bestEpoch' | 'heldBackLogits'>
+type Ended = Pick<
+  FineTuned,
+  'epochLosses' | 'heldBackLosses' | 'bestEpoch' | 'heldBackLogits' | 'isComplete'
+>
 
 async function runEpochs(trainer: Trainer, run: Run): Promise<Ended> {
   const { recipe, heldBack } = run
@@ -195,9 +202,14 @@ async function runEpochs(trainer: Trainer, run: Run): Promise<Ended> {
   const last = Math.min(recipe.stopAfterEpoch ?? epochs.length, epochs.length)
   const progress = startProgress(run, epochs.slice(0, last).flat().length)
   let start = 0
+  let isComplete = true
   for (const [epoch, steps] of epochs.slice(0, last).entries()) {
     for (const [i, group] of steps.entries()) {
       if (start + i < trainer.step) continue
+      if (run.stopWhen?.()) {
+        isComplete = false
+        break
+      }
       await keeper.breathe()
       const drawMasks = masksOfStep(start + i, run)
       const { loss } = await trainer.train(microBatches(group, { ...layOut, drawMasks }), {
@@ -209,6 +221,7 @@ async function runEpochs(trainer: Trainer, run: Run): Promise<Ended> {
       progress(trainer.step, loss, group)
       await keeper.afterStep()
     }
+    if (!isComplete) break
     start += steps.length
     if (heldBack === undefined) continue
     if (heldBackLosses.length <= epoch) {
@@ -218,11 +231,14 @@ async function runEpochs(trainer: Trainer, run: Run): Promise<Ended> {
     if (epoch + 1 - best.epochOf(heldBackLosses) >= heldBack.patience) break
   }
   best.restore()
+  const bestEpoch = heldBack === undefined ? last : best.epochOf(heldBackLosses)
+  const isLookedAt = heldBack !== undefined && bestEpoch > 0
   return {
     epochLosses: lossSums.slice(0, heldBack === undefined ? last : heldBackLosses.length),
     heldBackLosses,
-    bestEpoch: heldBack === undefined ? last : best.epochOf(heldBackLosses),
-    heldBackLogits: heldBack === undefined ? null : await logitsNow(trainer, run),
+    bestEpoch,
+    heldBackLogits: isLookedAt ? await logitsNow(trainer, run) : null,
+    isComplete,
   }
 }
 
@@ -338,15 +354,6 @@ function groupsOf(batches: number[][], size: number): number[][][] {
   const groups: number[][][] = []
   for (let at = 0; at < batches.length; at += size) groups.push(batches.slice(at, at + size))
   return groups
-}
-
-/** The first step already moves: a warm-up counts from 1. */
-function scheduleOf({ schedule, warmupShare }: Recipe, stepCount: number): Schedule {
-  const warmupCount = Math.round(warmupShare * stepCount)
-  const options = { stepCount: stepCount + 1, warmupCount }
-  const shape = { linear: linearSchedule, cosine: cosineSchedule, constant: constantSchedule }
-  const rate = shape[schedule](options)
-  return step => rate(step + 1)
 }
 
 function collect(

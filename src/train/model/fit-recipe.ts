@@ -71,7 +71,10 @@ export interface RecipeFit {
   readonly metrics: TrainingMetrics | null
   readonly epochLosses: readonly number[]
   readonly heldBackLosses: readonly number[]
+  /** 0 where a head was solved for, or `stopWhen` ended the fit before an epoch was looked at. */
   readonly bestEpoch: number
+  /** False where `stopWhen` ended the fit. */
+  readonly isComplete: boolean
 }
 
 /** Half of the memory is for states, the rest for weights, moments and the batch at hand. */
@@ -95,22 +98,23 @@ export async function openFitContext(options: FitContextOptions): Promise<FitCon
   let heads: { firstLayer: number; embeddings: Float32Array; fitter: HeadFitter } | null = null
 
   async function prefixOf(firstLayer: number): Promise<PrefixCache | null> {
+    // Where all layers train there is nothing to keep; what is kept for other recipes stays.
+    if (firstLayer === 0) return null
     if (prefix?.firstLayer === firstLayer) return prefix.cache
     prefix = null
     const startMs = clock.monotonic()
     const fits = prefixBytes(sequences, config.hiddenSize) <= CACHE_SHARE * memoryBytes
-    const cache =
-      firstLayer === 0 || !fits
-        ? null
-        : await computePrefix({
-            config,
-            modules,
-            layerCount: firstLayer,
-            sequences,
-            runtime,
-            pace,
-            onProgress: done => onProgress?.({ stage: 'frozen layers', done, total }),
-          })
+    const cache = fits
+      ? await computePrefix({
+          config,
+          modules,
+          layerCount: firstLayer,
+          sequences,
+          runtime,
+          pace,
+          onProgress: done => onProgress?.({ stage: 'frozen layers', done, total }),
+        })
+      : null
     if (cache !== null) prefixMs = clock.monotonic() - startMs
     prefix = { firstLayer, cache }
     return cache
@@ -167,10 +171,18 @@ export interface FitRecipeOptions {
   readonly rowsUsed: RunRecord['rowsUsed']
   /** For people. */
   readonly stage: string
+  /** Asked before every step of gradient descent: true ends the fit. */
+  readonly stopWhen?: () => boolean
 }
 
 /** Layers that a head on frozen embeddings leaves to be computed again, so that it shares cached states with the usual recipes. */
 const HEAD_LAYERS = 2
+
+/** Where the embeddings of the frozen encoder begin: below what the recipe trains, if anything is cached there. */
+function embeddingsFrom(firstLayer: number, { layerCount }: EncoderConfig): number {
+  const usual = Math.max(0, layerCount - HEAD_LAYERS)
+  return firstLayer === 0 ? usual : Math.min(firstLayer, usual)
+}
 
 /** First layer that a recipe trains. */
 function firstLayerOf({ method, layerCount }: Recipe, config: EncoderConfig): number {
@@ -181,15 +193,12 @@ function firstLayerOf({ method, layerCount }: Recipe, config: EncoderConfig): nu
 /** @throws training-diverged, cancelled, runtime-failed */
 export async function fitRecipe(
   context: FitContext,
-  { recipe, rowsUsed, stage }: FitRecipeOptions,
+  { recipe, rowsUsed, stage, stopWhen }: FitRecipeOptions,
 ): Promise<RecipeFit> {
   const { config, weights, encoded, split, runtime, pace, clock } = context
   const subset = rowsUsed === 'all' ? encoded.rows.map((_, row) => row) : split.training
   const firstLayer = firstLayerOf(recipe, config)
-  const frozen = await context.headOf(
-    Math.min(firstLayer, Math.max(0, config.layerCount - HEAD_LAYERS)),
-    subset,
-  )
+  const frozen = await context.headOf(embeddingsFrom(firstLayer, config), subset)
   if (recipe.method === 'head' && frozen !== null && isPlain(encoded, recipe)) {
     return frozenFit(context, frozen, rowsUsed)
   }
@@ -211,6 +220,7 @@ export async function fitRecipe(
     checkpoint: context.checkpoint(recipe, rowsUsed),
     clock,
     onStep: showSteps(stage, context),
+    ...(stopWhen && { stopWhen }),
     ...(holdsBack && {
       heldBack: {
         subset: split.selection,
@@ -234,6 +244,7 @@ export async function fitRecipe(
     epochLosses: fitted.epochLosses,
     heldBackLosses: fitted.heldBackLosses,
     bestEpoch: fitted.bestEpoch,
+    isComplete: fitted.isComplete,
   }
 }
 
@@ -260,6 +271,7 @@ function frozenFit(
     epochLosses: [],
     heldBackLosses: [],
     bestEpoch: 0,
+    isComplete: true,
   }
 }
 

@@ -18,6 +18,8 @@ export interface Tried {
   readonly epochLosses: readonly number[]
   readonly heldBackLosses: readonly number[]
   readonly seconds: number
+  /** Why there are no metrics. */
+  readonly ended?: 'diverged' | 'out of time'
 }
 
 export interface RunRecord {

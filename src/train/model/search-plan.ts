@@ -18,6 +18,10 @@ export interface CandidateOptions {
   /** What the user fixed. */
   readonly fixed: Partial<Recipe>
   readonly batchTokens: number
+  /** Mean rows of a label; null where rows cannot be compared by it. */
+  readonly rowsPerLabel?: number | null
+  /** Share of the labels' entropy that a head on the frozen encoder leaves; null where it was not measured. */
+  readonly leftOpen?: number | null
 }
 
 /** Steps below which a fine-tuned net is still on its way, whatever the number of rows. */
@@ -25,17 +29,21 @@ const FEWEST_STEPS = 150
 const MOST_EPOCHS = 20
 /** Rows of a batch at most, as in fine-tuning. */
 const BATCH_ROWS = 32
+/** Up to so many rows of a label, comparing rows with each other may do better than asking for their label. */
+const FEW_ROWS_PER_LABEL = 16
+/** From here on the frozen embedding hardly knows what is asked for: its layers must learn it, the lower ones too. */
+const MUCH_LEFT_OPEN = 0.4
 
 /**
  * Best guess first. Layers, rates and epochs come from experiments on the training parts of data sets, see docs/log.md: the top
- * two layers at 2e-4 for four epochs do better than more layers, and LoRA comes close at more epochs.
+ * two layers at 2e-4 for four epochs do better than more layers where the frozen head does well already, and LoRA comes close
+ * at more epochs; where it does not, all layers come first.
  */
 export function candidateRecipes(
   method: SearchMethod,
   options: CandidateOptions,
 ): readonly RecipeCandidate[] {
-  const { config, seed, fixed, batchTokens } = options
-  const layers = (count: number) => Math.min(count, config.layerCount)
+  const { config, seed, fixed, batchTokens, rowsPerLabel = null, leftOpen = null } = options
   const make = (name: string, given: Parameters<typeof completeRecipe>[0]): RecipeCandidate => ({
     name,
     recipe: completeRecipe({
@@ -47,36 +55,41 @@ export function candidateRecipes(
       ...fixed,
     }),
   })
-  const full = (count: number, learningRate: number, epochCount: number) =>
-    make(`full, top ${layers(count)} layers`, {
-      method: 'full',
-      layerCount: layers(count),
-      learningRate,
-      epochCount,
-    })
-  const lora = (count: number, learningRate: number, epochCount: number) =>
-    make(`lora, top ${layers(count)} layers`, {
-      method: 'lora',
-      layerCount: layers(count),
-      learningRate,
-      epochCount,
-    })
+  const tuning =
+    (method: 'full' | 'lora') => (count: number, learningRate: number, epochCount: number) => {
+      const layerCount = Math.min(count, config.layerCount)
+      const name = `${method}, ${layerCount === config.layerCount ? 'all' : `top ${layerCount}`} layers`
+      return make(name, { method, layerCount, learningRate, epochCount })
+    }
+  const [full, lora] = [tuning('full'), tuning('lora')]
+  const deep = full(config.layerCount, 1e-4, 3)
   const contrastive = (): RecipeCandidate => ({
     name: 'contrastive',
     recipe: completeRecipe({ scale: 20, seed, batchTokens, method: 'contrastive', ...fixed }),
   })
+  const isDeepFirst = leftOpen !== null && leftOpen > MUCH_LEFT_OPEN
   switch (method) {
     case 'head':
       return []
     case 'full':
-      return [full(2, 2e-4, 4), full(1, 3e-4, 6)]
+      return isDeepFirst
+        ? [deep, full(2, 2e-4, 4)]
+        : [full(2, 2e-4, 4), deep, full(1, 3e-4, 6)].filter(isNew)
     case 'lora':
-      return [lora(3, 2e-3, 4), lora(2, 2e-3, 4)]
+      return [lora(3, 2e-3, 4), lora(2, 2e-3, 4)].filter(isNew)
     case 'contrastive':
       return [contrastive()]
-    case 'auto':
-      return [full(2, 2e-4, 4), lora(2, 2e-3, 4), full(1, 3e-4, 6)]
+    case 'auto': {
+      const areFew = rowsPerLabel !== null && rowsPerLabel <= FEW_ROWS_PER_LABEL
+      const shallow = [full(2, 2e-4, 4), ...(areFew ? [contrastive()] : []), lora(2, 2e-3, 4)]
+      return (isDeepFirst ? [deep, ...shallow] : [...shallow, full(1, 3e-4, 6), deep]).filter(isNew)
+    }
   }
+}
+
+/** An encoder of two layers has no others to leave out. */
+function isNew({ name }: RecipeCandidate, at: number, all: readonly RecipeCandidate[]): boolean {
+  return all.findIndex(one => one.name === name) === at
 }
 
 /** More epochs where there are few rows. */
@@ -107,7 +120,7 @@ export interface TimeOptions {
 }
 
 /** Share of the time left that may be planned for: a busy machine slows down. */
-const PLANNED_SHARE = 0.85
+export const PLANNED_SHARE = 0.85
 /** A learning rate cannot rise and fall in less. */
 const FEWEST_EPOCHS = 2
 

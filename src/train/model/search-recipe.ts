@@ -1,11 +1,14 @@
 /** A small search among recipes within a budget: measure the pace, try a few, keep what does best on the inner split. */
 import { isUnderstudyError } from '../../errors.ts'
+import { checkFewShot } from '../fine-tune/contrastive.ts'
 import { completeRecipe, type Recipe } from '../fine-tune/recipe.ts'
+import { trainingRows } from './encode-rows.ts'
 import { type FitContext, fitRecipe, measurePace, type RecipeFit } from './fit-recipe.ts'
 import type { RunRecord, Tried } from './run-record.ts'
 import type { RunState, SearchState } from './run-state.ts'
 import {
   candidateRecipes,
+  PLANNED_SHARE,
   planTime,
   type RecipeCandidate,
   type SearchMethod,
@@ -26,6 +29,8 @@ export interface SearchResult {
   readonly tried: readonly Tried[]
   /** Where the fit of the search is the one to keep. */
   readonly fit: RecipeFit | null
+  /** What to keep instead where the fit on all rows is not done in time. */
+  readonly instead: RecipeFit | null
 }
 
 type Trial = SearchState['tried'][number]
@@ -33,10 +38,8 @@ type Trial = SearchState['tried'][number]
 /** One search under way. */
 interface Search extends SearchOptions {
   readonly tried: Trial[]
-  /** Fits of this process, by the name of their trial. */
-  readonly fits: Map<string, RecipeFit>
-  /** Reserved for fitting the best so far on all rows. */
-  reservedMs: number
+  /** The best fit of this process. */
+  fit: { readonly name: string; readonly fit: RecipeFit } | null
 }
 
 const BATCH_TOKENS = 1024
@@ -53,21 +56,33 @@ const HEAD_NAME = 'head on the frozen encoder'
 export async function searchRecipe(options: SearchOptions): Promise<SearchResult> {
   const { context, state, method } = options
   const { chosen, tried } = state.search
-  if (chosen !== null) return { ...chosen, tried, fit: null }
-  const search: Search = { ...options, tried: [...tried], fits: new Map(), reservedMs: 0 }
+  if (chosen !== null) return { ...chosen, tried, fit: null, instead: null }
+  const search: Search = { ...options, tried: [...tried], fit: null }
   const head = headCandidate(search)
-  const candidates = candidatesOf(search)
+  if (method === 'contrastive') requireComparable(search)
   const isHeadTried =
     method === 'head' || (method === 'auto' && context.encoded.kind === 'single-label')
   if (context.split.selection.length === 0) {
-    const guess = isHeadTried ? head : (candidates[0] ?? head)
-    return choose(search, { recipe: guess.recipe, rowsUsed: 'all', tried: [], fit: null })
+    const guess = isHeadTried ? head : (candidatesOf(search)[0] ?? head)
+    const { recipe } = guess
+    return choose(search, { recipe, rowsUsed: 'all', tried: [], fit: null, instead: null })
   }
   if (isHeadTried) await tryOne(search, { ...head, isRefit: true })
-  for (const candidate of candidates) await tryInTime(search, candidate)
+  for (const candidate of candidatesOf(search)) await tryInTime(search, candidate)
   // A budget too small for anything else still gives a model.
-  if (search.tried.length === 0) await tryOne(search, { ...head, isRefit: true })
+  if (bestTrial(search) === undefined) await tryOne(search, { ...head, isRefit: true })
   return choose(search, bestOf(search))
+}
+
+/** What is left of the budget, less what earlier processes took of it. */
+export function leftOfBudget({ context, state }: Pick<SearchOptions, 'context' | 'state'>): number {
+  return context.pace.leftMs() - state.search.spentMs
+}
+
+/** @throws request-invalid, before anything is measured */
+function requireComparable({ context: { config, encoded, split } }: Search): void {
+  const recipe = completeRecipe({ method: 'contrastive' })
+  checkFewShot({ config, recipe, rows: trainingRows(encoded, recipe, split.training) })
 }
 
 function headCandidate({
@@ -88,7 +103,8 @@ function headCandidate({
   }
 }
 
-function candidatesOf({ method, fixed, seed, memoryBytes, context }: SearchOptions) {
+function candidatesOf(search: Search): readonly RecipeCandidate[] {
+  const { method, fixed, seed, memoryBytes, context } = search
   const { config, encoded, split } = context
   const tokenCount = encoded.sequences.reduce((sum, one) => sum + one.length, 0)
   return candidateRecipes(method, {
@@ -98,7 +114,26 @@ function candidatesOf({ method, fixed, seed, memoryBytes, context }: SearchOptio
     seed,
     fixed,
     batchTokens: batchTokens(memoryBytes, config.hiddenSize * config.layerCount),
+    rowsPerLabel: rowsPerLabel(search),
+    leftOpen: leftOpen(search),
   })
+}
+
+/** Null where a method that compares rows by their label does not suit. */
+function rowsPerLabel({ context: { config, encoded, split } }: Search): number | null {
+  const mean = split.training.length / encoded.labels.length
+  return encoded.task === 'label' && config.pooling !== 'pooler' && mean >= 2 ? mean : null
+}
+
+/** Log loss of the frozen head, as a share of what knowing the frequencies of labels alone would give. */
+function leftOpen({ tried }: Search): number | null {
+  const metrics = tried.find(({ name }) => name === HEAD_NAME)?.metrics
+  if (!metrics) return null
+  const entropy = metrics.labels.reduce((sum, { support }) => {
+    const share = support / metrics.rowCount
+    return share > 0 ? sum - share * Math.log(share) : sum
+  }, 0)
+  return entropy === 0 ? null : metrics.logLoss / entropy
 }
 
 /** As many tokens at once as a quarter of the memory holds, the usual number at most. */
@@ -113,25 +148,30 @@ async function tryInTime(search: Search, candidate: RecipeCandidate): Promise<vo
   if (tried.some(({ name }) => name === candidate.name)) return
   const { current } = state.search
   if (current?.name === candidate.name) return tryOne(search, current)
-  const { pace, split, encoded } = context
-  const leftMs = () => pace.leftMs() - state.search.spentMs
+  const { split, encoded } = context
   // An epoch takes longer than a pass through the frozen layers: where not even that is left, measuring would be a waste.
-  if (leftMs() <= EPOCHS_WORTH_MEASURING * context.prefixMs()) return
+  if (leftOfBudget(search) <= EPOCHS_WORTH_MEASURING * context.prefixMs()) return
   context.onProgress?.({ stage: 'measuring', done: 0, total: 0, note: candidate.name })
-  const msPerRow = await measurePace(context, candidate.recipe)
   const plan = planTime({
     epochCount: candidate.recipe.epochCount,
-    msPerRow,
+    msPerRow: await measurePace(context, candidate.recipe),
     trainingCount: split.training.length,
     allCount: encoded.rows.length,
-    leftMs: leftMs(),
-    reservedMs: search.reservedMs,
+    leftMs: leftOfBudget(search),
+    reservedMs: reservedMs(search),
   })
   if (plan === null) return
   const { epochCount, isRefit } = plan
   await tryOne(search, { ...candidate, recipe: { ...candidate.recipe, epochCount }, isRefit })
-  const isBest = bestTrial(search)?.name === candidate.name
-  if (isBest) search.reservedMs = isRefit ? msPerRow * encoded.rows.length * epochCount : 0
+}
+
+/** What the best so far will take to be fitted again on all rows, by what its trial took. */
+function reservedMs(search: Search): number {
+  const best = bestTrial(search)
+  if (!best?.isRefit || best.recipe.method === 'head') return 0
+  const { split, encoded } = search.context
+  const epochShare = (best.recipe.stopAfterEpoch ?? 1) / Math.max(1, best.heldBackLosses.length)
+  return (1000 * best.seconds * epochShare * encoded.rows.length) / split.training.length
 }
 
 /** Fits a recipe without the inner split and looks at it there. One that diverges is written down as such. */
@@ -139,36 +179,36 @@ async function tryOne(
   search: Search,
   { name, recipe, isRefit }: RecipeCandidate & { readonly isRefit: boolean },
 ): Promise<void> {
-  const { context, state, tried, fits } = search
+  const { context, state, tried } = search
   if (tried.some(one => one.name === name)) return
   await state.save({ ...stateOf(search), current: { name, recipe, isRefit } })
   const startMs = context.clock.monotonic()
-  const common = { name, recipe, isRefit }
-  const seconds = () => Math.round((context.clock.monotonic() - startMs) / 100) / 10
+  const reserved = reservedMs(search)
+  const put = (
+    trial: Pick<Trial, 'recipe' | 'metrics' | 'epochLosses' | 'heldBackLosses' | 'ended'>,
+  ) => {
+    const seconds = Math.round((context.clock.monotonic() - startMs) / 100) / 10
+    tried.push({ name, isRefit, ...trial, seconds })
+  }
+  const nothing = { recipe, metrics: null, epochLosses: [], heldBackLosses: [] }
   try {
-    const fit = await fitRecipe(context, { recipe, rowsUsed: 'training', stage: name })
-    fits.set(name, fit)
-    const { metrics, epochLosses, heldBackLosses, bestEpoch } = fit
+    const fit = await fitRecipe(context, {
+      recipe,
+      rowsUsed: 'training',
+      stage: name,
+      // Whatever the budget, there is to be a head.
+      ...(recipe.method !== 'head' && { stopWhen: () => leftOfBudget(search) <= reserved }),
+    })
+    const { metrics, epochLosses, heldBackLosses, bestEpoch, isComplete } = fit
+    if (metrics === null && !isComplete) put({ ...nothing, ended: 'out of time' })
     // Where early stopping ended is part of the recipe: it decides the weights.
     const stopped = bestEpoch > 0 ? { ...recipe, stopAfterEpoch: bestEpoch } : recipe
-    tried.push({
-      ...common,
-      recipe: stopped,
-      metrics,
-      epochLosses,
-      heldBackLosses,
-      seconds: seconds(),
-    })
+    if (metrics !== null) put({ recipe: stopped, metrics, epochLosses, heldBackLosses })
+    if (bestTrial(search)?.name === name) search.fit = { name, fit }
   } catch (error) {
-    const hasNothing = tried.every(({ metrics }) => metrics === null)
+    const hasNothing = bestTrial(search) === undefined
     if (!isUnderstudyError(error) || error.code !== 'training-diverged' || hasNothing) throw error
-    tried.push({
-      ...common,
-      metrics: null,
-      epochLosses: [],
-      heldBackLosses: [],
-      seconds: seconds(),
-    })
+    put({ ...nothing, ended: 'diverged' })
   }
   await state.save({ ...stateOf(search), current: null })
 }
@@ -178,19 +218,29 @@ function stateOf({ tried, state }: Search): SearchState {
   return { ...state.search, tried, spentMs }
 }
 
+/** The one of the smallest log loss, if any was looked at. */
 function bestTrial({ tried }: Search): Trial | undefined {
   const loss = ({ metrics }: Trial) => metrics?.logLoss ?? Number.POSITIVE_INFINITY
   return tried.reduce<Trial | undefined>(
-    (best, one) => (best === undefined || loss(one) < loss(best) ? one : best),
+    (best, one) =>
+      one.metrics !== null && (best === undefined || loss(one) < loss(best)) ? one : best,
     undefined,
   )
 }
 
+/** Fitting again on all rows is planned for by what the trial took, not by what was expected of it. */
 function bestOf(search: Search): SearchResult {
   const best = bestTrial(search) as Trial
-  const { tried, fits } = search
-  if (best.isRefit) return { recipe: best.recipe, rowsUsed: 'all', tried, fit: null }
-  return { recipe: best.recipe, rowsUsed: 'training', tried, fit: fits.get(best.name) ?? null }
+  const { tried, fit: kept } = search
+  const fit = kept?.name === best.name ? kept.fit : null
+  const { recipe } = best
+  const neededMs = reservedMs(search)
+  const hasTime = neededMs === 0 || neededMs <= PLANNED_SHARE * leftOfBudget(search)
+  // A fit of an earlier process is gone: something must be fitted again, and all rows make the better model.
+  if (best.isRefit && (hasTime || fit === null)) {
+    return { recipe, rowsUsed: 'all', tried, fit: null, instead: fit }
+  }
+  return { recipe, rowsUsed: 'training', tried, fit, instead: null }
 }
 
 /** Writes the choice down before acting on it: it depended on timing. */

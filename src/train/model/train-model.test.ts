@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { toyFiles } from '../../models/__fixtures__/toy-bert.ts'
 import { openInProcessRuntime } from '../../runtimes/index.ts'
-import { createRng } from '../../util/index.ts'
-import type { LabelledRow, TrainTask } from './labelled-rows.ts'
+import { toyRows } from './__fixtures__/toy-rows.ts'
+import type { TrainTask } from './labelled-rows.ts'
 import { type TrainModelOptions, trainModel } from './train-model.ts'
 
 const runtime = await openInProcessRuntime({ threads: 1 })
@@ -18,26 +18,6 @@ afterAll(async () => {
   await rm(folder, { recursive: true })
 })
 
-/** Texts of a few words, one of which decides: hello or world. */
-function rowsOf(task: TrainTask, count: number): LabelledRow[] {
-  const rng = createRng(task)
-  return Array.from({ length: count }, (_, i) => {
-    const words = Array.from({ length: 3 + rng.int(4) }, () => rng.pick(['a', 'b', 'c', '!']))
-    const at = rng.int(words.length)
-    const said = i % 2 === 0 ? 'hello' : 'world'
-    words[at] = said
-    const text = words.join(' ')
-    const start = words.slice(0, at).join(' ').length + (at === 0 ? 0 : 1)
-    const rows: Record<TrainTask, LabelledRow> = {
-      label: { text, label: said },
-      labels: { text, labels: text.includes('!') ? [said, 'loud'] : [said] },
-      pair: { text: 'a b', pair: text, label: said },
-      spans: { text, spans: [{ start, end: start + said.length, label: said }] },
-    }
-    return rows[task]
-  })
-}
-
 type Plan = Extract<TrainModelOptions['plan'], { kind: 'search' }>
 
 function options(
@@ -47,7 +27,7 @@ function options(
 ): TrainModelOptions {
   return {
     task,
-    rows: rowsOf(task, 120),
+    rows: toyRows(task, 120),
     base: { name: 'toy', files: toyFiles() },
     plan: {
       kind: 'search',
@@ -154,8 +134,29 @@ describe('trainModel', () => {
     expect(record.recipe.method).toBe('head')
   })
 
+  it('compares rows where asked to, and where there are few of a label', async () => {
+    const fixed = { learningRate: 1e-3, epochCount: 3 }
+    const asked = await trainModel(options('label', { method: 'contrastive', fixed }))
+    expect(asked.record.recipe.method).toBe('contrastive')
+    expect(asked.record.metrics?.scores.accuracy).toBeGreaterThan(0.5)
+    const again = await trainModel(
+      options('label', {}, { plan: { kind: 'repeat', record: asked.record } }),
+    )
+    expect(again.parts.head).toEqual(asked.parts.head)
+    const rows = toyRows('label', 30)
+    const few = await trainModel(options('label', { fixed }, { rows }))
+    expect(few.record.tried.map(({ name }) => name)).toContain('contrastive')
+  })
+
+  it('refuses to compare rows that have several labels, before anything is measured', async () => {
+    await expect(trainModel(options('labels', { method: 'contrastive' }))).rejects.toMatchObject({
+      code: 'request-invalid',
+      message: expect.stringContaining('several labels'),
+    })
+  })
+
   it('learns from a teacher’s probabilities', async () => {
-    const rows = rowsOf('label', 120).map(({ text, label }) => ({
+    const rows = toyRows('label', 120).map(({ text, label }) => ({
       text,
       probabilities: label === 'hello' ? { hello: 0.8, world: 0.2 } : { hello: 0.2, world: 0.8 },
     }))
@@ -166,7 +167,7 @@ describe('trainModel', () => {
 
   it('refuses to repeat a run on other rows', async () => {
     const { record } = await trainModel(options('label', { method: 'head' }))
-    const rows = rowsOf('label', 100)
+    const rows = toyRows('label', 100)
     await expect(
       trainModel(options('label', {}, { rows, plan: { kind: 'repeat', record } })),
     ).rejects.toMatchObject({

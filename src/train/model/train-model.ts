@@ -19,7 +19,7 @@ import type { Recipe } from '../fine-tune/recipe.ts'
 import { startPace } from '../pace.ts'
 import { type EncodedRows, encodeRows } from './encode-rows.ts'
 import type { TrainedParts } from './export-model.ts'
-import { fitRecipe, openFitContext, type RecipeFit } from './fit-recipe.ts'
+import { type FitContext, fitRecipe, openFitContext, type RecipeFit } from './fit-recipe.ts'
 import { type InnerSplit, splitInner } from './inner-split.ts'
 import {
   type CheckedRows,
@@ -27,10 +27,10 @@ import {
   type LabelledRow,
   type TrainTask,
 } from './labelled-rows.ts'
-import { type RunIdentity, type RunRecord, runId, type Tried } from './run-record.ts'
+import { type RunIdentity, type RunRecord, runId } from './run-record.ts'
 import { openRunState } from './run-state.ts'
 import type { SearchMethod } from './search-plan.ts'
-import { searchRecipe } from './search-recipe.ts'
+import { leftOfBudget, type SearchResult, searchRecipe } from './search-recipe.ts'
 
 /** How far training is. */
 export interface TrainProgress {
@@ -120,22 +120,18 @@ export async function trainModel(options: TrainModelOptions): Promise<TrainedMod
     }),
   })
   try {
-    const chosen =
+    const { fit, ...chosen } =
       plan.kind === 'repeat'
-        ? {
+        ? await lastFit(context, {
             recipe: plan.record.recipe,
             rowsUsed: plan.record.rowsUsed,
             tried: plan.record.tried,
             fit: null,
-          }
-        : await searchRecipe({ ...plan, context, state })
-    const fit =
-      chosen.fit ??
-      (await fitRecipe(context, {
-        recipe: chosen.recipe,
-        rowsUsed: chosen.rowsUsed,
-        stage: chosen.rowsUsed === 'all' ? 'fit on all rows' : 'fit',
-      }))
+            instead: null,
+          })
+        : await lastFit(context, await searchRecipe({ ...plan, context, state }), () =>
+            leftOfBudget({ context, state }),
+          )
     const record = recordOf({ options, checked, split, encoded, chosen, identity, known, fit })
     const seconds = Math.round((clock.monotonic() - startMs) / 100) / 10
     await rm(state.folder, { recursive: true, force: true })
@@ -198,12 +194,28 @@ function requireSame(
   })
 }
 
-interface Chosen {
-  readonly recipe: Recipe
-  readonly rowsUsed: RunRecord['rowsUsed']
-  readonly tried: readonly Tried[]
-  /** Where the fit of the search is the one to keep. */
-  readonly fit: RecipeFit | null
+type Chosen = Pick<RunRecord, 'recipe' | 'rowsUsed' | 'tried'>
+
+/**
+ * The fit whose weights are kept. One on all rows that is not done in time is given up for the one of the search, where this
+ * process still has it.
+ */
+async function lastFit(
+  context: FitContext,
+  { recipe, rowsUsed, tried, fit, instead }: SearchResult,
+  leftMs?: () => number,
+): Promise<Chosen & { readonly fit: RecipeFit }> {
+  if (fit !== null) return { recipe, rowsUsed, tried, fit }
+  const canStop = instead !== null && leftMs !== undefined && recipe.method !== 'head'
+  const last = await fitRecipe(context, {
+    recipe,
+    rowsUsed,
+    stage: rowsUsed === 'all' ? 'fit on all rows' : 'fit',
+    ...(canStop && { stopWhen: () => leftMs() <= 0 }),
+  })
+  return last.isComplete || instead === null
+    ? { recipe, rowsUsed, tried, fit: last }
+    : { recipe, rowsUsed: 'training', tried, fit: instead }
 }
 
 function recordOf({
@@ -273,7 +285,7 @@ function noticesOf(
   if (
     plan.kind === 'search' &&
     plan.method !== 'head' &&
-    tried.every(one => one.recipe.method === 'head') &&
+    tried.every(one => one.ended === 'out of time' || one.recipe.method === 'head') &&
     recipe.method === 'head'
   ) {
     notices.push(
