@@ -5,6 +5,7 @@ import { renderTrainReport } from './train-table.ts'
 const metrics = {
   rowCount: 20,
   logLoss: 0.3,
+  temperature: 1,
   scores: { accuracy: 0.9, macroF1: 0.85 },
   labels: [
     { label: 'good', support: 15, precision: 1, recall: 1, f1: 1 },

@@ -26,9 +26,10 @@ import type { Pace } from '../pace.ts'
 import { type EncodedRows, trainingRows } from './encode-rows.ts'
 import { unscaledHead } from './export-model.ts'
 import { type InnerSplit, likeliest } from './inner-split.ts'
+import { cooledLogLoss } from './log-loss.ts'
 import type { RunRecord } from './run-record.ts'
 import type { TrainProgress } from './train-model.ts'
-import { logLoss, measure, type TrainingMetrics } from './training-metrics.ts'
+import { measure, type TrainingMetrics } from './training-metrics.ts'
 
 export interface FitContextOptions {
   readonly config: EncoderConfig
@@ -224,7 +225,8 @@ export async function fitRecipe(
     ...(holdsBack && {
       heldBack: {
         subset: split.selection,
-        judge: (logits: Float32Array) => logLoss(encoded, { logits, subset: split.selection }),
+        judge: (logits: Float32Array) =>
+          cooledLogLoss(encoded, { logits, subset: split.selection }).logLoss,
         patience: Math.max(PATIENCE, Math.ceil(recipe.epochCount / 4)),
       },
     }),

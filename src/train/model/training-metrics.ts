@@ -1,6 +1,7 @@
 /** How good logits are on rows with known answers: estimates for people, and the loss that recipes are chosen by. */
 import type { EncodedRows } from './encode-rows.ts'
 import { likeliest } from './inner-split.ts'
+import { cooledLogLoss, type Looked } from './log-loss.ts'
 import { bioToSpans, type Word } from './spans.ts'
 import { unitStarts } from './training-rows.ts'
 
@@ -15,52 +16,13 @@ export interface LabelMetrics {
 
 export interface TrainingMetrics {
   readonly rowCount: number
-  /** Mean over what counts; recipes are chosen by it. */
+  /** Mean over what counts, at the temperature; recipes are chosen by it. */
   readonly logLoss: number
+  /** What the logits are best divided by, on these rows: above 1 where they are too sure of themselves. */
+  readonly temperature: number
   /** By name, e.g. `accuracy`, `macroF1`; the first is the one to look at. */
   readonly scores: Readonly<Record<string, number>>
   readonly labels: readonly LabelMetrics[]
-}
-
-/** Logits of all rows, looked at for some of them. */
-export interface Looked {
-  /** [units, outputs]. */
-  readonly logits: Float32Array
-  readonly subset: readonly number[]
-}
-
-/** Mean log loss over what counts; the mean of the binary ones for several labels. */
-export function logLoss(encoded: EncodedRows, { logits, subset }: Looked): number {
-  const { targets, weights, outputs, kind } = encoded
-  const size = outputs.length
-  const starts = unitStarts(encoded)
-  let sum = 0
-  let total = 0
-  for (const row of subset) {
-    for (let unit = starts[row] as number; unit < (starts[row + 1] as number); unit++) {
-      const weight = weights[unit] as number
-      if (weight === 0) continue
-      const own = logits.subarray(unit * size, (unit + 1) * size)
-      const wanted = targets.subarray(unit * size, (unit + 1) * size)
-      sum += weight * (kind === 'multi-label' ? binaryLoss(own, wanted) : crossEntropy(own, wanted))
-      total += weight
-    }
-  }
-  return total === 0 ? 0 : sum / total
-}
-
-function crossEntropy(logits: Float32Array, wanted: Float32Array): number {
-  const top = logits.reduce((a, b) => Math.max(a, b), -Infinity)
-  const norm = top + Math.log(logits.reduce((sum, x) => sum + Math.exp(x - top), 0))
-  return wanted.reduce((loss, p, k) => loss + p * (norm - (logits[k] as number)), 0)
-}
-
-function binaryLoss(logits: Float32Array, wanted: Float32Array): number {
-  const loss = wanted.reduce((sum, p, k) => {
-    const x = logits[k] as number
-    return sum + Math.max(x, 0) - x * p + Math.log1p(Math.exp(-Math.abs(x)))
-  }, 0)
-  return loss / wanted.length
 }
 
 interface Tally {
@@ -101,7 +63,7 @@ export function measure(encoded: EncodedRows, looked: Looked): TrainingMetrics {
       : task === 'labels'
         ? { microF1: micro.f1, macroF1, exactMatch: share }
         : { entityF1: micro.f1, precision: micro.precision, recall: micro.recall }
-  return { rowCount: subset.length, logLoss: logLoss(encoded, looked), scores, labels: perLabel }
+  return { rowCount: subset.length, ...cooledLogLoss(encoded, looked), scores, labels: perLabel }
 }
 
 /** Keys are labels, for spans `start:end:label`. */
