@@ -10,6 +10,7 @@ export const ERRORS = {
   'origin-forbidden': { status: 403, type: 'permission_error', exit: 2 },
   'not-found': { status: 404, type: 'invalid_request_error', exit: 2 },
   'specialist-not-found': { status: 409, type: 'invalid_request_error', exit: 2 },
+  overloaded: { status: 503, type: 'server_error', exit: 1 },
   'no-lead': { status: 503, type: 'server_error', exit: 1 },
   'upstream-unavailable': { status: 502, type: 'upstream_error', exit: 1 },
   'upstream-timeout': { status: 504, type: 'upstream_error', exit: 1 },

@@ -1,17 +1,21 @@
 /** The HTTP application: who is let in, which path goes where, and how errors look. Holds no logic of answering. */
 import { Hono } from 'hono'
 import { isUnderstudyError, UnderstudyError } from '../errors.ts'
+import { PROMETHEUS_TYPE, renderPrometheus } from '../telemetry/index.ts'
 import { errorBody, WIRES, type Wire, wireAt } from '../wire/index.ts'
 import { createApi } from './api.ts'
 import { authenticate, checkBrowserOrigin, checkOperator } from './callers.ts'
 import type { GatewayContext } from './context.ts'
 import { answerExchange, type ExchangeParts } from './exchange.ts'
 import { fromFetch } from './fetch-request.ts'
+import { createGate } from './gate.ts'
 import type { Door, Incoming, RawRequest } from './incoming.ts'
 import { createJobs } from './jobs.ts'
 import { createLeadWatch } from './lead-watch.ts'
 import { type Listening, type ListenOptions, listen } from './listen.ts'
+import { createObserver } from './observer.ts'
 import { ownModels, passThrough } from './pass-through.ts'
+import { readinessReply, withRecordingState } from './readiness.ts'
 import { createRecorder } from './recorder.ts'
 import { jsonReply, type Reply, toResponse } from './reply.ts'
 import { createTally } from './tally.ts'
@@ -45,24 +49,41 @@ const ANSWERS: Readonly<Record<string, Answer>> = {
 
 export function createGateway(context: GatewayContext): Gateway {
   const { clock, keys, log, workspace } = context
-  const recorder = createRecorder(workspace, log)
+  const { limits } = context
+  const recorder = createRecorder(workspace, { clock, log, timeoutMs: limits.recordTimeoutMs })
+  const gate = createGate(limits)
+  const observer = createObserver({
+    ...context.telemetry,
+    clock,
+    gate,
+    health: () => workspace.health(),
+    unrecordedCount: () => recorder.unrecordedCount,
+  })
   const jobRegistry = createJobs(context.jobs, clock)
   const leadWatch = createLeadWatch(context.cascade, log)
-  const parts = { ...context, recorder, tally: createTally(), leadWatch }
+  const parts = { ...context, recorder, tally: createTally(), leadWatch, observer }
   const startedMs = clock.now()
+  let isDraining = false
 
   const checkDoor = ({ headers }: Pick<RawRequest, 'headers'>, { isLoopback }: Door): void => {
     if (isLoopback) checkBrowserOrigin(headers, context.allowedHosts)
   }
   /** Requests under `/v1`: all that models are asked. */
   const answerApi = async (raw: RawRequest, door: Door): Promise<Reply> => {
+    const route = `${raw.method} ${pathOf(raw.target)}`
+    const answer = ANSWERS[route] ?? passThrough
+    const watch = observer.begin(raw, answer === passThrough ? '/v1/*' : pathOf(raw.target))
+    let leave = (): void => {}
     try {
       checkDoor(raw, door)
-      const incoming = { ...raw, key: authenticate(keys, raw.headers.authorization) }
-      const answer = ANSWERS[`${raw.method} ${pathOf(raw.target)}`] ?? passThrough
-      return await answer(parts, incoming)
+      const key = authenticate(keys, raw.headers.authorization)
+      leave = await gate.enter(raw.signal)
+      const reply = await answer(parts, { ...raw, headers: watch.headers, key, watch })
+      return left(watch.answered(withRecordingState(reply, parts)), leave)
     } catch (error) {
-      return errorReply(error, log, wireAt(pathOf(raw.target)))
+      leave()
+      const code = isUnderstudyError(error) ? error.code : 'bug'
+      return watch.answered(errorReply(error, log, wireAt(pathOf(raw.target))), code)
     }
   }
 
@@ -86,6 +107,21 @@ export function createGateway(context: GatewayContext): Gateway {
     await next()
   })
   app.get('/healthz', () => new Response('ok\n', { headers: { 'content-type': 'text/plain' } }))
+  app.get('/readyz', () =>
+    toResponse(
+      readinessReply({
+        isDraining,
+        isStageOpen: context.isStageOpen?.() ?? true,
+        isRecordingLate: recorder.isLate,
+        health: workspace.health(),
+      }),
+    ),
+  )
+  app.get('/metrics', c => {
+    checkOperator(authenticate(keys, c.req.header('authorization')), c.req.path)
+    const text = renderPrometheus(observer.families())
+    return new Response(text, { headers: { 'content-type': PROMETHEUS_TYPE } })
+  })
   app.use('/understudy/*', async (c, next) => {
     const key = authenticate(keys, c.req.header('authorization'))
     checkOperator(key, c.req.path)
@@ -98,10 +134,22 @@ export function createGateway(context: GatewayContext): Gateway {
   return {
     fetch: fetchHere,
     request: (path, init) => fetchHere(new Request(new URL(path, 'http://localhost'), init)),
-    listen: options => listen({ ...options, answer, answerApi, hasKeys: keys.length > 0, log }),
+    async listen(options) {
+      const hasKeys = keys.length > 0
+      const { address, close } = await listen({ ...options, answer, answerApi, hasKeys, log })
+      return {
+        address,
+        close(how) {
+          isDraining = true
+          return close(how)
+        },
+      }
+    },
     async close() {
+      isDraining = true
       await jobRegistry.close()
       await recorder.settle()
+      await observer.close()
     },
   }
 }
@@ -121,5 +169,18 @@ function errorReply(
   if (!isUnderstudyError(error)) {
     log(`Unexpected failure: ${error instanceof Error ? (error.stack ?? error.message) : error}`)
   }
-  return jsonReply(body, status)
+  const retryAfter = isUnderstudyError(error) ? error.details.retryAfterSeconds : undefined
+  const headers = retryAfter === undefined ? {} : { 'retry-after': String(retryAfter) }
+  return jsonReply(body, status, headers)
+}
+
+/** Gives the place in the gate back when the answer is out. */
+function left(reply: Reply, leave: () => void): Reply {
+  return {
+    ...reply,
+    onEnd(isWhole) {
+      leave()
+      reply.onEnd?.(isWhole)
+    },
+  }
 }

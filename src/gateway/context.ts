@@ -4,6 +4,7 @@ import type { Lead } from '../runtimes/index.ts'
 import type { Clock } from '../util/index.ts'
 import type { Workspace } from '../workspace/index.ts'
 import type { JobRunner } from './jobs.ts'
+import type { TelemetryOptions } from './observer.ts'
 
 /** A caller's credential. */
 export interface GatewayKey {
@@ -17,11 +18,21 @@ export interface GatewayLimits {
   readonly maxBodyBytes: number
   /** Largest copy of an answer kept for the record; beyond it the record says that it is incomplete. */
   readonly maxCopyBytes: number
+  /** Longest that an answer waits for its record, in milliseconds. */
+  readonly recordTimeoutMs: number
+  /** Requests answered at once, those that may wait for a turn, and how long. */
+  readonly maxConcurrent: number
+  readonly maxQueued: number
+  readonly queueTimeoutMs: number
 }
 
 export const DEFAULT_LIMITS: GatewayLimits = {
   maxBodyBytes: 32 * 1024 * 1024,
   maxCopyBytes: 8 * 1024 * 1024,
+  recordTimeoutMs: 1_000,
+  maxConcurrent: 4_096,
+  maxQueued: 1_024,
+  queueTimeoutMs: 10_000,
 }
 
 /** What the gateway uses of a workspace. */
@@ -45,4 +56,8 @@ export interface GatewayContext {
   readonly allowedHosts: readonly string[]
   /** Notices for the operator: never bodies, never keys. */
   readonly log: (text: string) => void
+  /** Default: metrics only. */
+  readonly telemetry?: TelemetryOptions
+  /** Whether the specialists that the store names were looked for; default: they were. */
+  readonly isStageOpen?: () => boolean
 }

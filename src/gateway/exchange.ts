@@ -104,13 +104,16 @@ async function answerHere(
     usage,
     fingerprint: task.specialist.hash,
   })
-  const isRecorded = await parts.recorder.record({
-    ...exchangeOf(parts, turn, decision),
-    response: rendered.body,
-    status: 200,
-    isStream: request.isStream,
-    isComplete: true,
-  })
+  const isRecorded = await parts.recorder.record(
+    {
+      ...exchangeOf(parts, turn, decision),
+      response: rendered.body,
+      status: 200,
+      isStream: request.isStream,
+      isComplete: true,
+    },
+    turn.incoming.watch,
+  )
   parts.tally.count(decision.servedBy)
   const headers = servedHeaders({
     servedBy: decision.servedBy,
@@ -171,13 +174,16 @@ async function answerByLead(parts: ExchangeParts, turn: Turn, decision: Decision
   const record = (isWhole: boolean, isStream: boolean): Promise<boolean> => {
     const answer = capture.result()
     parts.leadWatch.note(decision.task, reportedModel(answer.response))
-    return parts.recorder.record({
-      ...exchangeOf(parts, turn, decision),
-      response: answer.response,
-      status,
-      isStream,
-      isComplete: isWhole && answer.isComplete,
-    })
+    return parts.recorder.record(
+      {
+        ...exchangeOf(parts, turn, decision),
+        response: answer.response,
+        status,
+        isStream,
+        isComplete: isWhole && answer.isComplete,
+      },
+      incoming.watch,
+    )
   }
   parts.tally.count('lead')
   const source = body[Symbol.asyncIterator]()
@@ -217,13 +223,16 @@ async function sendToLead<T>(
   } catch (error) {
     const { status, body } = turn.wire.error(error)
     const hasCallerLeft = isUnderstudyError(error) && error.code === 'cancelled'
-    await parts.recorder.record({
-      ...exchangeOf(parts, turn, decision),
-      response: hasCallerLeft ? null : body,
-      status,
-      isStream: turn.request.isStream,
-      isComplete: false,
-    })
+    await parts.recorder.record(
+      {
+        ...exchangeOf(parts, turn, decision),
+        response: hasCallerLeft ? null : body,
+        status,
+        isStream: turn.request.isStream,
+        isComplete: false,
+      },
+      turn.incoming.watch,
+    )
     parts.tally.count('failed')
     throw error
   }

@@ -1,6 +1,7 @@
 /** A request on its way in, whoever brought it: read lazily, so that what is refused early costs little. */
 import type { GatewayKey } from './context.ts'
 import type { HeaderMap } from './intent.ts'
+import type { RequestWatch } from './observer.ts'
 
 /** How a request came: over a port that other machines reach, or not. */
 export interface Door {
@@ -29,4 +30,5 @@ export interface RawRequest {
 export interface Incoming extends RawRequest {
   /** The key that let the caller in; null where none is required. */
   readonly key: GatewayKey | null
+  readonly watch: RequestWatch
 }

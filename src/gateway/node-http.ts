@@ -65,11 +65,11 @@ function ignore(): void {}
 export async function sendReply(
   request: IncomingMessage,
   response: ServerResponse,
-  { status, headers, body }: Reply,
+  { status, headers, body, onEnd = ignore }: Reply,
 ): Promise<void> {
   if (response.destroyed) {
     if (isGenerator(body)) await body.return(undefined)
-    return
+    return onEnd(false)
   }
   if (!request.complete) {
     response.shouldKeepAlive = false
@@ -79,19 +79,22 @@ export async function sendReply(
     const bytes = typeof body === 'string' ? Buffer.from(body) : body
     response.writeHead(status, withLength(headers, status, bytes?.length ?? 0))
     response.end(bytes ?? undefined)
-    return
+    return onEnd(true)
   }
   response.writeHead(status, headers)
+  let isWhole = false
   try {
     for (let next = await body.next(); !next.done; next = await body.next()) {
       if (!response.write(next.value) && !(await drained(response))) break
     }
-    if (!response.destroyed) response.end()
+    isWhole = !response.destroyed
+    if (isWhole) response.end()
   } catch {
     // Headers are out: a broken connection is the only way left to say that this is not the whole.
     response.destroy()
   } finally {
     await body.return(undefined).catch(ignore)
+    onEnd(isWhole)
   }
 }
 

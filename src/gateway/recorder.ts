@@ -2,7 +2,9 @@
 import { isUnderstudyError } from '../errors.ts'
 import type { Decision, RecordPosition, TracePayload } from '../ledger/index.ts'
 import { sha256 } from '../platform/index.ts'
+import type { Clock } from '../util/index.ts'
 import type { GatewayWorkspace } from './context.ts'
+import type { RequestWatch } from './observer.ts'
 
 /** What the gateway knows of one exchange when it ends. */
 export interface Exchange {
@@ -23,61 +25,108 @@ export interface Exchange {
 }
 
 export interface Recorder {
-  /** Resolves when the record is with the kernel: true; or could not be written: false. Never throws. */
-  record(exchange: Exchange): Promise<boolean>
+  /**
+   * Resolves when the record has what the settings promise (the kernel, or the disk): true; or could not be written, or
+   * not in time: false. Never throws.
+   */
+  record(exchange: Exchange, watch: RequestWatch): Promise<boolean>
   /** Where a trace of this process lies, while it is among the newest. */
   positionOf(id: string): RecordPosition | null
-  /** Answers given without a record since the start. */
+  /** Answers given without a decision id since the start. */
   readonly unrecordedCount: number
+  /** True while records take longer than answers wait for them. */
+  readonly isLate: boolean
   /** Waits for records still being written. */
   settle(): Promise<void>
 }
 
+export interface RecorderOptions {
+  readonly clock: Clock
+  readonly log: (text: string) => void
+  /** Longest that an answer waits for its record. */
+  readonly timeoutMs: number
+}
+
 const REMEMBERED_COUNT = 10_000
+
+type Outcome = 'written' | 'refused' | 'late'
 
 export function createRecorder(
   workspace: Pick<GatewayWorkspace, 'append'>,
-  log: (text: string) => void,
+  { clock, log, timeoutMs }: RecorderOptions,
 ): Recorder {
   const positions = new Map<string, RecordPosition>()
-  const pending = new Set<Promise<boolean>>()
+  /** Being written, the oldest first, with the time when it was handed over. */
+  const pending = new Map<Promise<Outcome>, number>()
   let unrecordedCount = 0
+  let isFailing = false
 
-  const write = async (exchange: Exchange): Promise<boolean> => {
+  const write = async (exchange: Exchange, watch: RequestWatch): Promise<Outcome> => {
     try {
-      const position = await workspace.append({ kind: 'trace', payload: traceOf(exchange) })
+      const payload = traceOf(exchange, watch.requestId)
+      const position = await workspace.append({ kind: 'trace', payload })
       positions.set(exchange.id, position)
       if (positions.size > REMEMBERED_COUNT) {
         positions.delete(positions.keys().next().value as string)
       }
-      return true
+      if (isFailing) log('Answers are recorded again.')
+      isFailing = false
+      return 'written'
     } catch (error) {
-      if (unrecordedCount === 0) {
-        log(`An answer could not be recorded: ${isUnderstudyError(error) ? error.message : error}`)
-      }
-      unrecordedCount++
-      return false
+      complain(isUnderstudyError(error) ? error.message : String(error))
+      return 'refused'
     }
+  }
+  const complain = (why: string): void => {
+    if (!isFailing) log(`An answer could not be recorded: ${why}`)
+    isFailing = true
+  }
+  const isLate = (): boolean => {
+    const [oldest] = pending.values()
+    return oldest !== undefined && clock.monotonic() - oldest > timeoutMs
   }
 
   return {
-    record(exchange) {
-      const written = write(exchange)
-      pending.add(written)
+    async record(exchange, watch) {
+      const wasLate = isLate()
+      const written = write(exchange, watch)
+      pending.set(written, clock.monotonic())
       void written.finally(() => pending.delete(written))
-      return written
+      // Who comes while the disk hangs does not wait as well: the record follows, without a promise.
+      const outcome = wasLate ? 'late' : await inTime(written, timeoutMs)
+      if (outcome === 'late') complain(`the disk takes longer than ${timeoutMs} ms.`)
+      const isRecorded = outcome === 'written'
+      if (!isRecorded) unrecordedCount++
+      watch.recorded(exchange, isRecorded)
+      return isRecorded
     },
     positionOf: id => positions.get(id) ?? null,
     get unrecordedCount() {
       return unrecordedCount
     },
+    get isLate() {
+      return isLate()
+    },
     async settle() {
-      while (pending.size > 0) await Promise.all(pending)
+      while (pending.size > 0) await Promise.all(pending.keys())
     },
   }
 }
 
-function traceOf({ startedMs, request, response, ...rest }: Exchange): TracePayload {
+function inTime(written: Promise<Outcome>, timeoutMs: number): Promise<Outcome> {
+  return new Promise(resolve => {
+    const timer = setTimeout(() => resolve('late'), timeoutMs)
+    void written.then(outcome => {
+      clearTimeout(timer)
+      resolve(outcome)
+    })
+  })
+}
+
+function traceOf(
+  { startedMs, request, response, ...rest }: Exchange,
+  requestId: string,
+): TracePayload {
   return {
     ...rest,
     identity: rest.id,
@@ -87,5 +136,6 @@ function traceOf({ startedMs, request, response, ...rest }: Exchange): TracePayl
     time: new Date(startedMs).toISOString(),
     request,
     response,
+    requestId,
   }
 }

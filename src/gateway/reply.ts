@@ -7,6 +7,8 @@ export interface Reply {
   readonly headers: HeaderMap
   /** A generator is taken as the caller reads, and ended early when the caller leaves. */
   readonly body: string | Uint8Array | AsyncGenerator<Uint8Array> | null
+  /** Called once, when the last byte is handed on, or the caller has left. Must not throw. */
+  readonly onEnd?: (isWhole: boolean) => void
 }
 
 /** Statuses whose responses have no body (Fetch, "null body status"). */
@@ -25,18 +27,28 @@ export function jsonReply(value: unknown, status = 200, headers: HeaderMap = {})
 }
 
 /** The same answer for a caller in this process. */
-export function toResponse({ status, headers, body }: Reply): Response {
+export function toResponse({ status, headers, body, onEnd = () => {} }: Reply): Response {
   if (body === null || typeof body === 'string' || body instanceof Uint8Array) {
+    onEnd(true)
     return new Response(body as BodyInit | null, { status, headers })
   }
   const stream = new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
-        const { done, value } = await body.next()
-        if (done) controller.close()
-        else controller.enqueue(value)
+        try {
+          const { done, value } = await body.next()
+          if (!done) return controller.enqueue(value)
+          controller.close()
+          onEnd(true)
+        } catch (error) {
+          onEnd(false)
+          throw error
+        }
       },
-      cancel: () => void body.return(undefined),
+      cancel() {
+        onEnd(false)
+        void body.return(undefined)
+      },
     },
     { highWaterMark: 0 },
   )

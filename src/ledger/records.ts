@@ -60,6 +60,8 @@ export interface TracePayload {
   /** A declared task (`--task`, config, header) this trace was bound to, by name. */
   readonly declaredTask: string | null
   readonly decision: Decision | null
+  /** The id under which gateway, lead and logs know this request; absent in imports and older records. */
+  readonly requestId?: string
 }
 
 export type ServedBy = 'lead' | 'slm' | 'encoder' | 'reflex'

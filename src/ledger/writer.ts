@@ -72,6 +72,10 @@ export interface LedgerHealth {
   readonly error: string | null
   /** Records refused since the writer was opened. */
   readonly refusedCount: number
+  /** Bytes of payloads that wait to be written. */
+  readonly queuedBytes: number
+  /** Number of the newest record that was written; the first has 0. */
+  readonly lastSeq: number
 }
 
 /** A batch is written when this much has come together, at the latest. */
@@ -199,7 +203,13 @@ class Chain implements LedgerWriter {
 
   health(): LedgerHealth {
     const error = this.#writeError ?? this.#syncError
-    return { state: error === null ? 'ok' : 'failing', error, refusedCount: this.#refusedCount }
+    return {
+      state: error === null ? 'ok' : 'failing',
+      error,
+      refusedCount: this.#refusedCount,
+      queuedBytes: this.#queueBytes,
+      lastSeq: this.#seq,
+    }
   }
 
   async close(): Promise<void> {

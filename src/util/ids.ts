@@ -6,7 +6,7 @@ import { randomUnit } from './rng.ts'
 const ulid = monotonicFactory(randomUnit)
 
 /** What an id may name; the prefix is part of the id. */
-export type IdPrefix = 'dec' | 'job' | 'task' | 'cert' | 'spec' | 'wr' | 'set'
+export type IdPrefix = 'dec' | 'req' | 'job' | 'task' | 'cert' | 'spec' | 'wr' | 'set'
 
 /** A new id such as `dec_01J…`; unique, sortable by creation within a process. */
 export function newId(prefix: IdPrefix): string {

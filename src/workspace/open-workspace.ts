@@ -220,6 +220,8 @@ function healthOf(writer: LedgerWriter, projector: Projector): WorkspaceHealth {
     store: projection.state,
     unrecordedCount: ledger.refusedCount,
     unprojectedCount: projection.skippedCount,
+    queuedBytes: ledger.queuedBytes,
+    lagCount: Math.max(0, ledger.lastSeq - projection.lastSeq),
     error: ledger.error ?? projection.error,
   }
 }

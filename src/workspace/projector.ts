@@ -37,6 +37,8 @@ export interface ProjectorHealth {
   readonly error: string | null
   /** Records that the database refused for their content; the ledger has them. */
   readonly skippedCount: number
+  /** Number of the own writer's newest record that the store has; -1 before the first. */
+  readonly lastSeq: number
 }
 
 export interface ProjectorOptions {
@@ -76,6 +78,7 @@ class LedgerProjector implements Projector {
   #behind: 'nobody' | 'own' | 'everybody' = 'own'
   #error: string | null = null
   #skippedCount = 0
+  #lastSeq = -1
   #retryMs = RETRY_MS_MIN
   #timer: NodeJS.Timeout | null = null
   #work: Promise<void> = Promise.resolve()
@@ -131,7 +134,12 @@ class LedgerProjector implements Projector {
 
   health(): ProjectorHealth {
     const error = this.#error
-    return { state: error === null ? 'ok' : 'failing', error, skippedCount: this.#skippedCount }
+    return {
+      state: error === null ? 'ok' : 'failing',
+      error,
+      skippedCount: this.#skippedCount,
+      lastSeq: this.#lastSeq,
+    }
   }
 
   async close(): Promise<void> {
@@ -250,6 +258,7 @@ class LedgerProjector implements Projector {
     const cursor = { ...last, fromSeq }
     try {
       await this.#options.store.apply({ ...batch, cursors: [cursor] })
+      if (last.writer === this.#options.writer) this.#lastSeq = Math.max(this.#lastSeq, last.seq)
     } catch (error) {
       if (!isRefusal(error)) throw error
       if (notes.length === 1) {

@@ -61,6 +61,10 @@ export interface WorkspaceHealth {
   readonly unrecordedCount: number
   /** Records that the database refused for their content; the ledger has them. */
   readonly unprojectedCount: number
+  /** Bytes that wait to be written to the ledger. */
+  readonly queuedBytes: number
+  /** Records of this process that the database does not have yet. */
+  readonly lagCount: number
   /** Why, where something fails. */
   readonly error: string | null
 }

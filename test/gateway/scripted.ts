@@ -66,6 +66,8 @@ export function memoryWorkspace(): MemoryWorkspace {
       store: 'ok',
       unrecordedCount: 0,
       unprojectedCount: 0,
+      queuedBytes: 0,
+      lagCount: 0,
       error: null,
     }),
   }
