@@ -14,6 +14,8 @@ export const ERROR_MEANINGS = {
   'not-found': 'There is nothing under this name or path.',
   'specialist-not-found':
     'The caller asked for a specialist only, and no specialist is live for the task.',
+  overloaded:
+    'More requests are under way and waiting than the settings allow, or no turn came in time; try again after Retry-After.',
   'no-lead': 'The request needs the lead, and no lead is configured.',
   'upstream-unavailable':
     'The lead (or a running gateway that a command talks to) cannot be reached.',

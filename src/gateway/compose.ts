@@ -8,9 +8,9 @@ import { describeTrace } from '../tasks/index.ts'
 import { type Clock, systemClock } from '../util/index.ts'
 import { type OwnedWorkspace, openWorkspace } from '../workspace/index.ts'
 import { createGateway, type Gateway } from './app.ts'
-import { DEFAULT_LIMITS } from './context.ts'
 import type { JobRunner } from './jobs.ts'
 import { checkListenable, type Listening, type ListenOptions } from './listen.ts'
+import { type LogSinks, limitsOf, logOf, telemetryOf } from './observe-options.ts'
 import { type OpenProgress, openLead } from './open-lead.ts'
 import { createSpecialistLoader, type SpecialistLoader } from './specialists.ts'
 import { createWork } from './work.ts'
@@ -24,7 +24,7 @@ export interface House {
   readonly refreshLive: () => Promise<void>
 }
 
-export interface OpenUnderstudyOptions {
+export interface OpenUnderstudyOptions extends LogSinks {
   readonly dataDir: string
   /** Default: the process's. */
   readonly env?: Readonly<Record<string, string | undefined>>
@@ -40,8 +40,6 @@ export interface OpenUnderstudyOptions {
   readonly jobs?: (house: House) => Readonly<Record<string, JobRunner>>
   readonly signal?: AbortSignal
   readonly onProgress?: (progress: OpenProgress) => void
-  /** Notices for the operator. */
-  readonly log?: (text: string) => void
 }
 
 export interface Understudy extends House {
@@ -65,11 +63,13 @@ const LEAVING_MS = 5_000
  */
 export async function openUnderstudy(options: OpenUnderstudyOptions): Promise<Understudy> {
   const { dataDir, env = process.env, configFile, clock = systemClock } = options
-  const { log = () => {}, jobs = createWork } = options
+  const { jobs = createWork } = options
+  const config = await loadConfig({ dataDir, env, file: configFile })
+  const logs = logOf(options, config, clock)
+  const { log } = logs
   const loader = createSpecialistLoader(log)
   const { loadLive = ({ workspace }) => loader.load(workspace) } = options
-  const config = await loadConfig({ dataDir, env, file: configFile })
-  const { databaseUrl, durability, maxBodyMb, leadKey } = config.settings
+  const { databaseUrl, durability, leadKey } = config.settings
   const { host = config.settings.host, port = config.settings.port } = options.listen ?? {}
   if (options.listen !== undefined) {
     checkListenable({ host, port, hasKeys: config.keys.length > 0 })
@@ -94,6 +94,7 @@ export async function openUnderstudy(options: OpenUnderstudyOptions): Promise<Un
   try {
     const hash = configHash(config)
     const cascade = createCascade({ configHash: hash, bindings: config.tasks, clock })
+    let isStageOpen = false
     const refresh = async (): Promise<void> => {
       const before = cascade.live()
       const after = await loadLive({ workspace, config })
@@ -101,6 +102,7 @@ export async function openUnderstudy(options: OpenUnderstudyOptions): Promise<Un
       const kept = new Set(after.map(task => task.specialist))
       const leaving = before.map(task => task.specialist).filter(one => !kept.has(one))
       if (leaving.length > 0) void closeLater(leaving, log)
+      isStageOpen = true
     }
     let last: Promise<void> = Promise.resolve()
     // One after another, so that an older reading never replaces a newer one.
@@ -119,14 +121,17 @@ export async function openUnderstudy(options: OpenUnderstudyOptions): Promise<Un
       jobs: jobs(house),
       clock,
       configHash: hash,
-      limits: { ...DEFAULT_LIMITS, maxBodyBytes: Math.round(maxBodyMb * 1024 * 1024) },
+      limits: limitsOf(config),
       allowedHosts: [],
       log,
+      telemetry: telemetryOf(logs, config, env, '0'),
+      isStageOpen: () => isStageOpen,
     })
     const listen = async (): Promise<Listening> => {
       const listening = await gateway.listen({ host, port })
       await workspace.setAddress(listening.address)
-      return listening
+      const graceMs = config.settings.drainSeconds * 1000
+      return { ...listening, close: (how = {}) => listening.close({ graceMs, ...how }) }
     }
     return { ...house, gateway, listen, close: closer(house, { gateway, lead, loader, stop }) }
   } catch (error) {

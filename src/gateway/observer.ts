@@ -10,7 +10,14 @@ import {
   type TraceContext,
 } from '../telemetry/index.ts'
 import { type Clock, newId, randomHex, randomUnit } from '../util/index.ts'
-import { genAiAttributes, reportedModel, usageOf } from '../wire/index.ts'
+import {
+  genAiAttributes,
+  genAiOperation,
+  reportedModel,
+  type Usage,
+  usageOf,
+  wireAt,
+} from '../wire/index.ts'
 import type { WorkspaceHealth } from '../workspace/index.ts'
 import type { Gate } from './gate.ts'
 import { createGatewayMetrics } from './gateway-metrics.ts'
@@ -75,11 +82,13 @@ export function createObserver(parts: ObserverParts): Observer {
     worker,
   })
 
-  function countExchange({ decision, request, response }: Exchange): void {
+  function countExchange({ endpoint, decision, request, response }: Exchange): void {
     const { servedBy, reason } = decision
     if (servedBy === 'lead') metrics.escalations.add(1, reason)
-    const usage = usageOf(response)
-    const model = reportedModel(response) ?? reportedModel(request)
+    const usage = usageIn(endpoint, response)
+    // Some leads report a name of their own; what was asked for may have a price all the same.
+    const models = [reportedModel(response), reportedModel(request)].filter(name => name !== null)
+    const model = models.find(name => priceOf(name, prices) !== null) ?? null
     const price = model === null ? null : priceOf(model, prices)
     if (usage !== null) {
       metrics.tokens.add(usage.promptTokens, servedBy, 'prompt')
@@ -121,7 +130,7 @@ export function createObserver(parts: ObserverParts): Observer {
         spans?.export({
           ...trace.context,
           parentSpanId: trace.parent,
-          name: exchange === null ? `${method} ${route}` : `chat ${nameOf(exchange)}`,
+          name: exchange === null ? `${method} ${route}` : spanName(exchange),
           startMs: startedMs,
           endMs: startedMs + took,
           error: failure,
@@ -196,15 +205,22 @@ export function createObserver(parts: ObserverParts): Observer {
   }
 }
 
-function nameOf({ request }: Exchange): string {
-  return reportedModel(request) ?? 'unknown'
+function spanName({ endpoint, request }: Exchange): string {
+  const operation = genAiOperation(wireAt(endpoint)?.name ?? null)
+  return `${operation} ${reportedModel(request) ?? 'unknown'}`
+}
+
+function usageIn(endpoint: string, response: unknown): Usage | null {
+  const wire = wireAt(endpoint)
+  return wire === null ? usageOf(response) : wire.usageOf(response)
 }
 
 function exchangeAttributes(exchange: Exchange, isRecorded: boolean) {
-  const { id, app, decision, request, response, isStream } = exchange
+  const { id, app, endpoint, decision, request, response, isStream } = exchange
+  const wire = wireAt(endpoint)?.name ?? null
   const confidence = decision.tiers.at(-1)?.confidence
   return {
-    ...genAiAttributes(request, response),
+    ...genAiAttributes(wire, { request, response, usage: usageIn(endpoint, response) }),
     'understudy.served_by': decision.servedBy,
     'understudy.reason': decision.reason,
     'understudy.stream': isStream,

@@ -21,6 +21,7 @@ export {
   openRuntimePool,
   type PoolOptions,
 } from './onnxruntime.ts'
+export { postJson } from './post-json.ts'
 export { openRemoteLead, type RemoteLeadOptions } from './remote-lead.ts'
 export { openReplayLead, type ReplayLeadOptions } from './replay-lead.ts'
 export type * from './types.ts'

@@ -1,6 +1,7 @@
 /** Spans in the JSON of OTLP, and what OpenTelemetry's conventions for generative AI call the parts of a chat. */
-import { usageOf } from './chat-response.ts'
 import { isObject } from './json.ts'
+import type { Usage } from './types.ts'
+import type { WireName } from './wires/wire.ts'
 
 export type SpanValue = string | number | boolean | readonly string[]
 
@@ -72,9 +73,22 @@ function wrapped(value: SpanValue): object {
   return { arrayValue: { values: value.map(item => ({ stringValue: item })) } }
 }
 
-/** Attributes of a chat request and its answer by the conventions for generative AI: no texts, no tool arguments. */
-export function genAiAttributes(request: unknown, response: unknown): Record<string, SpanValue> {
-  const found: Record<string, SpanValue> = { 'gen_ai.operation.name': 'chat' }
+const OPERATIONS: Partial<Record<WireName, string>> = {
+  completions: 'text_completion',
+  embeddings: 'embeddings',
+}
+
+/** `gen_ai.operation.name` of a wire's requests. */
+export function genAiOperation(wire: WireName | null): string {
+  return (wire === null ? undefined : OPERATIONS[wire]) ?? 'chat'
+}
+
+/** Attributes of a request and its answer by the conventions for generative AI: no texts, no tool arguments. */
+export function genAiAttributes(
+  wire: WireName | null,
+  { request, response, usage }: { request: unknown; response: unknown; usage: Usage | null },
+): Record<string, SpanValue> {
+  const found: Record<string, SpanValue> = { 'gen_ai.operation.name': genAiOperation(wire) }
   const put = (name: string, value: unknown): void => {
     if (typeof value === 'string' ? value !== '' : Number.isFinite(value)) {
       found[name] = value as string | number
@@ -82,7 +96,8 @@ export function genAiAttributes(request: unknown, response: unknown): Record<str
   }
   if (isObject(request)) {
     put('gen_ai.request.model', request.model)
-    put('gen_ai.request.max_tokens', request.max_completion_tokens ?? request.max_tokens)
+    const { max_completion_tokens: most, max_output_tokens: mostOut } = request
+    put('gen_ai.request.max_tokens', most ?? mostOut ?? request.max_tokens)
     put('gen_ai.request.temperature', request.temperature)
     put('gen_ai.request.top_p', request.top_p)
     put('gen_ai.request.seed', request.seed)
@@ -96,7 +111,6 @@ export function genAiAttributes(request: unknown, response: unknown): Record<str
     )
     if (reasons.length > 0) found['gen_ai.response.finish_reasons'] = reasons
   }
-  const usage = usageOf(response)
   put('gen_ai.usage.input_tokens', usage?.promptTokens)
   put('gen_ai.usage.output_tokens', usage?.completionTokens)
   return found

@@ -65,7 +65,7 @@ async function open(input: CommandInput, terminal: Terminal) {
       signal: terminal.signal,
       onProgress: ({ stage, done, total, unit }) =>
         progress.update(stage, done, total, undefined, unit),
-      log: text => terminal.err(`${text}\n`),
+      writeLog: line => terminal.err(line),
       listen: {
         ...(host === undefined ? {} : { host }),
         ...(port === undefined ? {} : { port }),
