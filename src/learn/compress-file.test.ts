@@ -34,10 +34,12 @@ const run = (more: Partial<CompressParams> = {}) => {
       confidenceLevel: 0.9,
       certified: 'chosen',
       maxAccuracyLoss: 0.5,
+      budgetMs: 0,
       seed: 0,
       ...more,
     },
     {
+      dataDir: join(root, 'data'),
       openRuntime: () => openInProcessRuntime(),
       signal: new AbortController().signal,
       onEvent: event => events.push(event),
@@ -50,9 +52,15 @@ describe('compressFile', () => {
   it('measures variants, certifies the chosen one and keeps it as a folder', async () => {
     const out = join(root, 'small')
     const { outcome, events } = run({ out })
-    const { report, rowCount, brokenCount, folder } = await outcome
+    const { report, rowCount, brokenCount, folder, notices } = await outcome
     expect([rowCount, brokenCount, folder]).toEqual([240, 1, out])
-    expect(events.map(event => event.note)).toEqual(report.rows.map(row => row.name))
+    const names = [...report.rows.map(row => row.name), ...report.leftOut]
+    expect(events.map(event => event.note)).toEqual(names)
+    expect(report.leftOut).toEqual([
+      'int8, trimmed, 1 layer, healed',
+      'int8, trimmed, 1 layer, distilled',
+    ])
+    expect(notices).toEqual([expect.stringMatching(/no time to train these.*healed.*--budget/)])
     expect(report.rows.filter(row => row.certificate?.claimed)).toHaveLength(1)
     expect(report.fitCount + report.selectionCount).toBeGreaterThan(100)
     if (report.chosen === 'float32') {

@@ -1,6 +1,9 @@
 /** Compresses a classifier of labelled rows: reads them, splits them, keeps the chosen variant. Knows no HTTP. */
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import { requireFreeFolder, writeCompressedFolder, writeModelFolder } from '../models/index.ts'
-import type { InferenceRuntime } from '../runtimes/index.ts'
+import { sha256 } from '../platform/index.ts'
+import { canTrain, type InferenceRuntime } from '../runtimes/index.ts'
 import {
   type CompressedClassifier,
   type CompressReport,
@@ -8,6 +11,7 @@ import {
   compressClassifier,
   defaultVariants,
 } from '../train/index.ts'
+import { canonicalJson } from '../util/index.ts'
 import { readRows, splitRoles } from './compress-rows.ts'
 import { type CompressSource, labelsFor, openCompressSource } from './compress-source.ts'
 import type { JobEvent } from './job-messages.ts'
@@ -27,10 +31,14 @@ export interface CompressParams {
   readonly confidenceLevel: number
   readonly certified: 'every' | 'chosen'
   readonly maxAccuracyLoss: number
+  /** For training smaller variants, all together; 0: none is trained. */
+  readonly budgetMs: number
   readonly seed: number
 }
 
 export interface CompressTools {
+  /** A run that broke off leaves there what it needs to go on. */
+  readonly dataDir: string
   readonly openRuntime: () => Promise<InferenceRuntime>
   readonly signal: AbortSignal
   readonly onEvent: (event: JobEvent) => void
@@ -50,7 +58,7 @@ export interface CompressOutcome {
 /** @throws file-unreadable, usage-invalid, model-unavailable, model-corrupt, runtime-missing, cancelled */
 export async function compressFile(
   params: CompressParams,
-  { openRuntime, signal, onEvent }: CompressTools,
+  { dataDir, openRuntime, signal, onEvent }: CompressTools,
 ): Promise<CompressOutcome> {
   const { file, heldOut, out, seed, certified, maxAccuracyLoss } = params
   if (out !== null) await requireFreeFolder(out)
@@ -67,6 +75,7 @@ export async function compressFile(
     seed,
   })
   const wasSeen = held === null && (await isTrainedOn(source, file, signal))
+  const stateDir = join(dataDir, 'training', `compress-${runKey(params)}`)
   const runtime = await openRuntime()
   try {
     const { report, chosen } = await compressClassifier({
@@ -82,11 +91,15 @@ export async function compressFile(
       maxAccuracyLoss,
       seed,
       runtime,
+      ...(canTrain(runtime) && {
+        retraining: { runtime, budgetMs: params.budgetMs, stateDir },
+      }),
       signal,
-      onProgress: (stage, done, total) => onEvent({ stage: 'variants', done, total, note: stage }),
+      onProgress: onEvent,
     })
     if (out !== null) await keep(out, chosen, { labels, report })
-    const notices = noticesOf({ wasSeen, hasOwnClassifier: source.labels !== null })
+    await rm(stateDir, { recursive: true, force: true })
+    const notices = noticesOf(report, { wasSeen, hasOwnClassifier: source.labels !== null })
     const rowCount = rows.length + (held?.rows.length ?? 0)
     return {
       report,
@@ -98,6 +111,11 @@ export async function compressFile(
   } finally {
     await runtime.close()
   }
+}
+
+/** The same command goes on where it broke off. */
+function runKey(params: CompressParams): string {
+  return sha256(canonicalJson({ ...params })).slice(0, 16)
 }
 
 const SEEN = 'The model was trained on these very rows, so none is left that could prove anything.'
@@ -114,20 +132,25 @@ async function isTrainedOn(
   return read !== null && checkLabelledRows('label', read.rows).dataHash === dataHash
 }
 
-function noticesOf({
-  wasSeen,
-  hasOwnClassifier,
-}: {
-  readonly wasSeen: boolean
-  readonly hasOwnClassifier: boolean
-}): string[] {
-  if (wasSeen) {
-    return [
-      `${SEEN} Accuracies on selection rows are too good for the same reason. Give rows that it has not seen with --held-out.`,
-    ]
+function noticesOf(
+  { leftOut }: CompressReport,
+  { wasSeen, hasOwnClassifier }: { readonly wasSeen: boolean; readonly hasOwnClassifier: boolean },
+): string[] {
+  const notices: string[] = []
+  if (leftOut.length > 0) {
+    const names = leftOut.join('; ')
+    notices.push(`There was no time to train these: ${names}. Give more with --budget.`)
   }
-  if (!hasOwnClassifier) return []
-  return ['What is certified holds only if the model was not trained on the rows that certify it.']
+  if (wasSeen) {
+    notices.push(
+      `${SEEN} Accuracies on selection rows are too good for the same reason. Give rows that it has not seen with --held-out.`,
+    )
+  } else if (hasOwnClassifier) {
+    notices.push(
+      'What is certified holds only if the model was not trained on the rows that certify it.',
+    )
+  }
+  return notices
 }
 
 /** The chosen variant as a folder: quantised as a graph, float32 in the layout of sentence-transformers. */
@@ -141,7 +164,6 @@ async function keep(
     const more = { labels, problem: 'single-label', onnx: graph } as const
     return writeModelFolder(folder, { ...model, ...more })
   }
-  const { heal, ...steps } = variant
-  const record = { variant: { ...steps, isHealed: heal !== undefined }, grid, report }
+  const record = { variant, grid, report }
   await writeCompressedFolder(folder, { ...model, precision, graph, labels, record })
 }

@@ -1,5 +1,5 @@
 /** A folder that `train` wrote, compressed as the model that it is. */
-import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
@@ -41,11 +41,11 @@ beforeAll(async () => {
       base: at('base'),
       output: at('tuned'),
       method: 'full',
-      budgetMs: 20_000,
+      budgetMs: 3_000,
     }),
     { dataDir: at('data'), threads: 1, signal, onEvent: () => {} },
   )
-})
+}, 60_000)
 afterAll(() => rm(root, { recursive: true }))
 
 const run = (more: Partial<CompressParams>) =>
@@ -54,9 +54,10 @@ const run = (more: Partial<CompressParams>) =>
       ...parseCompressParams({ file: at('rows.csv') }, { targetRisk: 0.2, confidenceLevel: 0.9 }),
       model: at('tuned'),
       maxAccuracyLoss: 0.5,
+      budgetMs: 0,
       ...more,
     },
-    { openRuntime: () => openInProcessRuntime(), signal, onEvent: () => {} },
+    { dataDir: at('data'), openRuntime: () => openInProcessRuntime(), signal, onEvent: () => {} },
   )
 
 /** Whichever variant was the fastest. */
@@ -92,15 +93,19 @@ async function accuracyOfFolder(folder: string, file: string): Promise<number> {
 
 it('keeps its own classifier, and is as good as the bytes that were written', async () => {
   const out = at('small')
-  const { report, notices } = await run({ heldOut: at('new.csv'), out, certified: 'every' })
+  const order = { heldOut: at('new.csv'), out, certified: 'every', budgetMs: 30_000 } as const
+  const { report, notices } = await run(order)
+  expect(report.leftOut).toEqual([])
   const [float32, int8] = report.rows
   expect(report.selectionCount + report.certificationCount).toBeGreaterThan(100)
   expect(float32?.selectionAccuracy).toBeGreaterThan(0.9)
   expect(int8?.certificate).toMatchObject({ claimed: true, n: report.certificationCount })
   expect(notices).toEqual([expect.stringMatching(/holds only if/)])
+  // Nothing is left of what a broken-off run would have needed.
+  expect(await readdir(at('data/training'))).toEqual([])
   const chosen = report.rows.find(row => row.name === report.chosen)
   expect(await accuracyOfFolder(out, at('new.csv'))).toBeCloseTo(chosen?.accuracy ?? 0, 1)
-})
+}, 60_000)
 
 it('certifies nothing by the rows that it was trained on', async () => {
   const { report, notices } = await run({ certified: 'every' })

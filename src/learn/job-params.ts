@@ -45,6 +45,7 @@ const compressParams = z.strictObject({
   confidenceLevel: share.optional(),
   certified: z.enum(['every', 'chosen']).default('every'),
   maxAccuracyLoss: z.number().min(0).max(1).default(0.005),
+  budgetMs: z.number().min(0).default(180_000),
   seed: z.int().default(0),
 })
 

@@ -66,6 +66,7 @@ function run(
   }
   if (kind === 'compress') {
     return compressFile(params as CompressParams, {
+      dataDir,
       openRuntime: () => openInProcessRuntime({ threads: THREADS }),
       signal,
       onEvent,

@@ -11,13 +11,16 @@ export type {
   CompressedClassifier,
   CompressibleModel,
   CompressOptions,
+  CompressProgress,
   CompressReport,
   CompressResult,
   CompressRow,
   CompressVariant,
   LabelledRows,
+  Lesson,
+  RetrainTools,
 } from './compress/compress-types.ts'
-export { defaultVariants } from './compress/compress-variants.ts'
+export { DISTILLATION, defaultVariants, HEALING } from './compress/compress-variants.ts'
 export {
   completeRecipe,
   parseRecipe,

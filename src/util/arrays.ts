@@ -36,3 +36,11 @@ export function countBy<T, K>(items: Iterable<T>, key: (item: T) => K): Map<K, n
   }
   return counts
 }
+
+/** Logits as probabilities. */
+export function softmax(logits: Float64Array): Float64Array {
+  const most = logits.reduce((a, b) => Math.max(a, b), -Infinity)
+  const powers = logits.map(logit => Math.exp(logit - most))
+  const total = powers.reduce((a, b) => a + b, 0)
+  return powers.map(power => power / total)
+}

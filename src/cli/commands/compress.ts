@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { CompressOutcome } from '../../learn/index.ts'
+import { parseDuration } from '../../util/index.ts'
 import { flagOption, numberOption, textOption, usageError } from '../args.ts'
 import { connect, runJob } from '../client.ts'
 import type { Command, CommandInput } from '../command.ts'
@@ -65,6 +66,13 @@ export const compressCommand: Command = {
       help: 'Accuracy that the chosen variant may lose.',
     },
     {
+      name: 'budget',
+      type: 'string',
+      placeholder: 'TIME',
+      default: '3m',
+      help: 'For training smaller variants, e.g. 90s, 10m; 0s trains none.',
+    },
+    {
       name: 'seed',
       type: 'string',
       placeholder: 'N',
@@ -122,6 +130,13 @@ function compressParams(input: CommandInput) {
     ...(confidenceLevel === undefined ? {} : { confidenceLevel }),
     certified,
     maxAccuracyLoss: numberOption(input, 'max-loss', { min: 0, max: 1 }) ?? 0.005,
+    budgetMs: budget(textOption(input, 'budget') ?? '3m'),
     seed: numberOption(input, 'seed') ?? 0,
   }
+}
+
+function budget(text: string): number {
+  const value = parseDuration(text)
+  if (value !== null) return value
+  throw usageError(`--budget is "${text}".`, 'use a time such as 90s, 3m or 1h.')
 }

@@ -7,11 +7,12 @@ import {
   type Linear,
   openCompressedClassifier,
   openCompressedEncoder,
+  type Precision,
   type TokenizerFile,
   trimVocabulary,
 } from '../../models/index.ts'
 import type { InferenceRuntime } from '../../runtimes/index.ts'
-import { argmax, newId } from '../../util/index.ts'
+import { argmax, newId, softmax } from '../../util/index.ts'
 import { openHeadFitter } from '../head/fit-head.ts'
 import type {
   CompressedClassifier,
@@ -41,16 +42,28 @@ export interface BuildContext {
   readonly signal: AbortSignal
 }
 
-const HEAD_EVALUATIONS = 80
+/** Trains what is left of a model; null where there is no time. */
+export type Retrainer = (
+  model: CompressibleModel,
+  variant: CompressVariant,
+) => Promise<CompressibleModel | null>
 
-/** Selection rows are scored by the graph that is kept. @throws what trains and quantises throws */
+/** Of the loss, in fitting a linear head. */
+export const HEAD_EVALUATIONS = 80
+
+/**
+ * Selection rows are scored by the graph that is kept. Null where there is no time to train it.
+ * @throws what trains and quantises throws
+ */
 export async function buildVariant(
   variant: CompressVariant,
   original: CompressibleModel,
-  context: BuildContext,
-): Promise<Built> {
+  context: BuildContext & { readonly retrain: Retrainer },
+): Promise<Built | null> {
   const { precision } = variant
-  const bare = await applySteps(variant, original, context.fit.inputs)
+  const smaller = leaveOut(variant, original, context.fit.inputs)
+  const bare = variant.lesson ? await context.retrain(smaller, variant) : smaller
+  if (bare === null) return null
   const classifier = bare.classifier ?? (await fitClassifier(bare, variant, context))
   const model = { ...bare, classifier }
   const graph = compressedGraph(model, {
@@ -59,7 +72,7 @@ export async function buildVariant(
   })
   const { classCount, runtime, selection, signal } = context
   const handle = await openCompressedClassifier({
-    ...openOptions(model, variant, runtime),
+    ...openOptions(model, variant.precision, runtime),
     graph,
     classCount,
   })
@@ -79,15 +92,14 @@ export async function buildVariant(
   }
 }
 
-/** Leaves out, trims, heals; quantising is the graph's part. */
-async function applySteps(
-  { keepLayers: keep, trimVocabulary: isTrimmed = false, heal }: CompressVariant,
+/** Layers and words. Training and quantising come after. */
+function leaveOut(
+  { keepLayers: keep, trimVocabulary: isTrimmed = false }: CompressVariant,
   model: CompressibleModel,
   texts: readonly string[],
-): Promise<CompressibleModel> {
+): CompressibleModel {
   const shorter = keep === undefined ? model : withLayers(model, keep)
-  const smaller = isTrimmed ? trimVocabulary(shorter, texts).model : shorter
-  return heal === undefined ? smaller : heal(smaller)
+  return isTrimmed ? trimVocabulary(shorter, texts).model : shorter
 }
 
 /** A classifier is of use only over the layers that it was trained on. */
@@ -103,7 +115,7 @@ async function fitClassifier(
   { fit: { inputs, labels }, classCount, runtime, signal }: BuildContext,
 ): Promise<Linear> {
   const encoder = await openCompressedEncoder({
-    ...openOptions(model, variant, runtime),
+    ...openOptions(model, variant.precision, runtime),
     graph: compressedGraph(model, variant),
   })
   const embeddings = await encoder.embed(inputs, { signal }).finally(() => encoder.close())
@@ -116,9 +128,10 @@ async function fitClassifier(
   return { weight: weights, bias }
 }
 
-function openOptions(
+/** For opening a graph of the model. */
+export function openOptions(
   model: CompressibleModel,
-  { precision }: CompressVariant,
+  precision: Precision,
   runtime: InferenceRuntime,
 ) {
   return {
@@ -152,14 +165,11 @@ export async function score(
   return { scores, losses }
 }
 
-function softmax(values: Float64Array): Float64Array {
-  const most = values.reduce((a, b) => Math.max(a, b))
-  const powers = values.map(value => Math.exp(value - most))
-  const total = powers.reduce((a, b) => a + b, 0)
-  return powers.map(power => power / total)
-}
-
-function fileText({ tokenizer }: CompressibleModel, name: TokenizerFile): string | undefined {
+/** One of the tokenizer's files as text. */
+export function fileText(
+  { tokenizer }: CompressibleModel,
+  name: TokenizerFile,
+): string | undefined {
   const bytes = tokenizer.get(name)
   return bytes && new TextDecoder().decode(bytes)
 }

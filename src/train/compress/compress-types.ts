@@ -1,4 +1,5 @@
 /** What compressing takes and gives. */
+import type { TrainingRuntime } from '../../engine/index.ts'
 import type { CertificationOutcome } from '../../evals/index.ts'
 import type { Linear, ModelFolder, Precision } from '../../models/index.ts'
 import type { InferenceRuntime } from '../../runtimes/index.ts'
@@ -17,9 +18,35 @@ export interface CompressVariant {
   readonly keepLayers?: readonly number[]
   /** Keeps the tokens of the rows that heads are fitted to. */
   readonly trimVocabulary?: boolean
-  /** Trains the model again after parts were left out. */
-  readonly heal?: (model: CompressibleModel) => Promise<CompressibleModel>
+  /** Trains what is left, and its classifier, before weights are quantised. */
+  readonly lesson?: Lesson
   readonly precision: Precision
+}
+
+/** How a smaller model learns. Without a share of the teacher it is healed: trained on the labels. */
+export interface Lesson {
+  /** Share of the targets that is the whole model's probabilities; the rest is the label. */
+  readonly softShare: number
+  /** Logits of both sides are divided by it. */
+  readonly temperature: number
+  /** Share of the loss that is the distance to the whole model's embedding. */
+  readonly matchShare: number
+}
+
+/** What variants with a lesson are trained with; without it they are left out. */
+export interface RetrainTools {
+  readonly runtime: TrainingRuntime
+  /** For all of them together, milliseconds. */
+  readonly budgetMs: number
+  /** Folder for what a broken-off run needs to go on; null: it starts again. */
+  readonly stateDir: string | null
+}
+
+export interface CompressProgress {
+  readonly stage: string
+  readonly done: number
+  readonly total: number
+  readonly note?: string
 }
 
 /** Rows of one role; every array has one entry per row. */
@@ -51,7 +78,9 @@ export interface CompressOptions {
   readonly signal: AbortSignal
   /** Times the variants. Default: the machine's. */
   readonly clock?: Clock
-  readonly onProgress?: (stage: string, doneCount: number, totalCount: number) => void
+  /** For variants with a lesson. */
+  readonly retraining?: RetrainTools
+  readonly onProgress?: (progress: CompressProgress) => void
 }
 
 /** One line of the table; plain JSON. */
@@ -76,6 +105,8 @@ export interface CompressRow {
 
 export interface CompressReport {
   readonly rows: readonly CompressRow[]
+  /** Names of variants that there was no time to train. */
+  readonly leftOut: readonly string[]
   /** Name of the fastest variant that loses no more accuracy than allowed; the first one where none does. */
   readonly chosen: string
   readonly maxAccuracyLoss: number

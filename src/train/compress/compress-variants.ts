@@ -1,6 +1,12 @@
 /** The variants tried where nobody names others. */
 import { BLOCK_SIZE, type EncoderConfig, spreadLayers } from '../../models/index.ts'
-import type { CompressVariant } from './compress-types.ts'
+import type { CompressVariant, Lesson } from './compress-types.ts'
+
+/** Trained on the labels alone. */
+export const HEALING: Lesson = { softShare: 0, temperature: 1, matchShare: 0 }
+
+/** Labels and the teacher's probabilities on equal terms, and so the teacher's embedding. */
+export const DISTILLATION: Lesson = { softShare: 0.5, temperature: 1, matchShare: 0.5 }
 
 /** From the model as it is to the smallest; the first is what the others are compared with. int4 only where its blocks fit. */
 export function defaultVariants({
@@ -9,21 +15,28 @@ export function defaultVariants({
   intermediateSize,
 }: EncoderConfig): CompressVariant[] {
   const fitsBlocks = hiddenSize % BLOCK_SIZE === 0 && intermediateSize % BLOCK_SIZE === 0
-  const shorter = [layerCount - Math.ceil(layerCount / 3), Math.ceil(layerCount / 2)]
+  const small = { trimVocabulary: true, precision: 'int8' } as const
   const variants: CompressVariant[] = [
     { name: 'float32', precision: 'float32' },
     { name: 'int8', precision: 'int8' },
     { name: 'int4', precision: 'int4' },
-    { name: 'int8, trimmed', trimVocabulary: true, precision: 'int8' },
+    { name: 'int8, trimmed', ...small },
     { name: 'int4, trimmed', trimVocabulary: true, precision: 'int4' },
-    ...[...new Set(shorter)]
-      .filter(count => count > 0 && count < layerCount)
-      .map(count => ({
-        name: `int8, trimmed, ${count} ${count === 1 ? 'layer' : 'layers'}`,
-        keepLayers: spreadLayers(layerCount, count),
-        trimVocabulary: true,
-        precision: 'int8' as const,
-      })),
+    ...shorter(layerCount).flatMap(count => {
+      const name = `int8, trimmed, ${count} ${count === 1 ? 'layer' : 'layers'}`
+      const cut = { ...small, keepLayers: spreadLayers(layerCount, count) }
+      return [
+        { name, ...cut },
+        { name: `${name}, healed`, ...cut, lesson: HEALING },
+        { name: `${name}, distilled`, ...cut, lesson: DISTILLATION },
+      ]
+    }),
   ]
   return variants.filter(({ precision }) => fitsBlocks || precision !== 'int4')
+}
+
+/** Two thirds, half and a third of the layers. */
+function shorter(layerCount: number): number[] {
+  const counts = [2 / 3, 1 / 2, 1 / 3].map(share => Math.round(share * layerCount))
+  return [...new Set(counts)].filter(count => count > 0 && count < layerCount)
 }

@@ -1,9 +1,20 @@
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { TrainingRuntime } from '../../engine/index.ts'
 import { isUnderstudyError } from '../../errors.ts'
-import { smallBert, smallLayer } from '../../models/__fixtures__/small-bert.ts'
+import { smallBert } from '../../models/__fixtures__/small-bert.ts'
+import { openCompressedEncoder } from '../../models/index.ts'
 import { type InferenceRuntime, openInProcessRuntime } from '../../runtimes/index.ts'
 import { compressClassifier } from './compress.ts'
-import type { CompressibleModel, CompressOptions, LabelledRows } from './compress-types.ts'
+import type {
+  CompressOptions,
+  CompressProgress,
+  CompressVariant,
+  LabelledRows,
+} from './compress-types.ts'
+import { DISTILLATION, HEALING } from './compress-variants.ts'
 
 /** Two classes told apart by a word, in different surroundings. */
 function rows(count: number, from: number): LabelledRows {
@@ -19,7 +30,7 @@ function rows(count: number, from: number): LabelledRows {
 }
 
 describe('compressClassifier', () => {
-  let runtime: InferenceRuntime
+  let runtime: InferenceRuntime & TrainingRuntime
   beforeAll(async () => {
     runtime = await openInProcessRuntime()
   })
@@ -44,10 +55,24 @@ describe('compressClassifier', () => {
     ...more,
   })
 
+  /** A model, what is left of it, and what is made of that. */
+  const trained = (budgetMs: number, stateDir: string | null = null): Partial<CompressOptions> => {
+    const cut = { keepLayers: [1], precision: 'float32' } as const
+    return {
+      variants: [
+        { name: 'float32', precision: 'float32' },
+        { name: 'dropped', ...cut },
+        { name: 'healed', ...cut, lesson: HEALING },
+        { name: 'distilled', ...cut, lesson: DISTILLATION },
+      ],
+      retraining: { runtime, budgetMs, stateDir },
+    }
+  }
+
   it('measures every variant and shares delta among their certificates', async () => {
     const stages: string[] = []
     const { report, chosen } = await compressClassifier(
-      options({ onProgress: (stage, done, total) => stages.push(`${stage} ${done}/${total}`) }),
+      options({ onProgress: ({ note, done, total }) => stages.push(`${note} ${done}/${total}`) }),
     )
     expect(stages).toEqual(['float32 0/3', 'int8 1/3', 'small 2/3'])
     expect(report.deltaPerLook).toBeCloseTo(0.1 / 3)
@@ -75,34 +100,85 @@ describe('compressClassifier', () => {
     expect(report.deltaPerLook).toBe(0.1)
   })
 
-  it('heals what is left after layers are dropped', async () => {
-    const seen: number[] = []
-    const heal = async (one: CompressibleModel) => {
-      seen.push(one.config.layerCount, one.config.vocabularySize)
-      return { ...one, weights: { ...one.weights, layers: [smallLayer()] } }
-    }
-    const { report } = await compressClassifier(
-      options({ variants: [{ name: 'healed', keepLayers: [1], heal, precision: 'int8' }] }),
-    )
-    expect(seen).toEqual([1, 10])
-    expect(report.rows[0]?.layerCount).toBe(1)
+  it('heals and distils what is left after layers are dropped, and says what it had no time for', async () => {
+    const { report, chosen } = await compressClassifier(options(trained(60_000)))
+    expect(report.leftOut).toEqual([])
+    expect(report.rows.map(row => [row.name, row.layerCount])).toEqual([
+      ['float32', 2],
+      ['dropped', 1],
+      ['healed', 1],
+      ['distilled', 1],
+    ])
+    expect(chosen.model.classifier.bias).toHaveLength(2)
+    for (const row of report.rows) expect(row.accuracy).toBe(1)
+    const none = await compressClassifier(options(trained(0)))
+    expect(none.report.leftOut).toEqual(['healed', 'distilled'])
   })
 
-  it('never chooses a variant that loses too much', async () => {
-    const heal = async (one: CompressibleModel) => ({
-      ...one,
-      weights: { ...one.weights, words: new Float32Array(one.weights.words.length) },
+  it('trains what is left: other weights for each lesson, embeddings nearer to the whole model’s', async () => {
+    const embeddingsOf = async (index: number) => {
+      const { variants = [], ...more } = trained(60_000)
+      const one = variants[index] as CompressVariant
+      // Only one variant, so that it is the one that is given back.
+      const { chosen } = await compressClassifier(options({ ...more, variants: [one] }))
+      const { config, tokenizer } = chosen.model
+      const encoder = await openCompressedEncoder({
+        name: `lesson ${index}`,
+        graph: chosen.graph,
+        precision: 'float32',
+        config,
+        tokenizer: new TextDecoder().decode(tokenizer.get('tokenizer.json')),
+        runtime,
+      })
+      return encoder.embed(rows(40, 0).inputs).finally(() => encoder.close())
+    }
+    const [whole, dropped, healed, distilled] = [
+      await embeddingsOf(0),
+      await embeddingsOf(1),
+      await embeddingsOf(2),
+      await embeddingsOf(3),
+    ] as [Float32Array, Float32Array, Float32Array, Float32Array]
+    const distance = (a: Float32Array) =>
+      a.reduce((sum, value, i) => sum + (value - (whole[i] as number)) ** 2, 0) / 40
+    expect(healed).not.toEqual(dropped)
+    expect(distance(distilled)).toBeLessThan(0.8 * distance(dropped))
+    expect(distance(distilled)).toBeLessThan(distance(healed))
+  })
+
+  it('goes on where it was broken off, to the same weights', async () => {
+    const stateDir = await mkdtemp(join(tmpdir(), 'understudy-retrain-'))
+    const one = { name: 'd', keepLayers: [1], lesson: DISTILLATION, precision: 'float32' } as const
+    const run = (more: Partial<CompressOptions>) =>
+      compressClassifier(options({ ...trained(60_000, stateDir), variants: [one], ...more }))
+    const controller = new AbortController()
+    const onProgress = ({ stage, done }: CompressProgress) => {
+      if (stage.startsWith('training') && done >= 1) controller.abort()
+    }
+    await expect(run({ signal: controller.signal, onProgress })).rejects.toMatchObject({
+      code: 'cancelled',
     })
-    const { report } = await compressClassifier(
-      options({
-        variants: [
-          { name: 'good', precision: 'float32' },
-          { name: 'blind', keepLayers: [0], heal, precision: 'int4' },
-        ],
-      }),
-    )
-    expect(report.rows[1]?.selectionAccuracy).toBeLessThan(0.9)
-    expect(report.chosen).toBe('good')
+    expect(await readdir(stateDir)).toContain('checkpoint.safetensors')
+    const steps: number[] = []
+    const resumed = await run({
+      onProgress: ({ stage, done }) => {
+        if (stage.startsWith('training')) steps.push(done)
+      },
+    })
+    expect(steps[0]).toBeGreaterThan(1)
+    // From the result that was kept, without training.
+    const again = await run({
+      onProgress: ({ stage }) => expect(stage).not.toMatch(/training/),
+    })
+    await rm(stateDir, { recursive: true })
+    const whole = await run({})
+    await rm(stateDir, { recursive: true })
+    expect(again.chosen.graph).toEqual(resumed.chosen.graph)
+    expect(whole.chosen.graph).toEqual(resumed.chosen.graph)
+  })
+
+  it('keeps the first variant where no other is good enough', async () => {
+    const { report } = await compressClassifier(options({ maxAccuracyLoss: -0.01 }))
+    expect(report.chosen).toBe('float32')
   })
 
   it.each<[string, Partial<CompressOptions>, RegExp]>([

@@ -14,6 +14,7 @@ import type {
   CompressRow,
   LabelledRows,
 } from './compress-types.ts'
+import { openRetrainer } from './retrainer.ts'
 
 const SELECTION_FOLDS = 5
 const LATENCY_ROUNDS = 25
@@ -25,21 +26,30 @@ const LATENCY_BLOCK = 5
  * @throws usage-invalid without variants or with too few rows; cancelled; what heals and quantises throws
  */
 export async function compressClassifier(options: CompressOptions): Promise<CompressResult> {
-  const { variants, signal } = options
+  const { variants, signal, onProgress } = options
   requireSense(options)
   const split = splitTraining(options)
+  const context = { ...options, ...split }
+  const retrain = openRetrainer(options, context)
   const built: Built[] = []
+  const leftOut: string[] = []
   try {
     for (const [i, variant] of variants.entries()) {
       throwIfCancelled(signal)
-      options.onProgress?.(variant.name, i, variants.length)
-      built.push(await buildVariant(variant, options.model, { ...options, ...split }))
+      onProgress?.({ stage: 'variants', done: i, total: variants.length, note: variant.name })
+      const one = await buildVariant(variant, options.model, { ...context, retrain })
+      if (one === null) leftOut.push(variant.name)
+      else built.push(one)
     }
+    if (built.length === 0) throw noVariants()
     const latencies = await measureLatencies(built, split.selection.inputs, options)
     const chosenAt = choose(built, latencies, options)
     const { handle: _handle, selection: _selection, ...chosen } = built[chosenAt] as Built
     const counts = { fit: split.fit.inputs.length, selection: split.selection.inputs.length }
-    return { chosen, report: await lookAndReport(built, { latencies, chosenAt, counts, options }) }
+    return {
+      chosen,
+      report: await lookAndReport(built, { latencies, chosenAt, counts, leftOut, options }),
+    }
   } finally {
     await Promise.all(built.map(({ handle }) => handle.close()))
   }
@@ -52,9 +62,11 @@ async function lookAndReport(
     latencies,
     chosenAt,
     counts,
+    leftOut,
     options,
   }: {
     readonly latencies: readonly number[]
+    readonly leftOut: readonly string[]
     readonly chosenAt: number
     readonly counts: { readonly fit: number; readonly selection: number }
     readonly options: CompressOptions
@@ -71,6 +83,7 @@ async function lookAndReport(
   }
   return {
     rows,
+    leftOut,
     chosen: (built[chosenAt] as Built).variant.name,
     maxAccuracyLoss: allowedLoss(options),
     targetRisk,
@@ -188,10 +201,7 @@ function requireSense(options: CompressOptions): void {
   const names = new Set(variants.map(({ name }) => name))
   const groupCount = new Set(training.groups).size
   if (variants.length === 0 || names.size !== variants.length) {
-    throw new UnderstudyError(
-      'usage-invalid',
-      'Variants need to be one or more, of different names',
-    )
+    throw noVariants()
   }
   if (
     groupCount < 2 * SELECTION_FOLDS ||
@@ -204,6 +214,13 @@ function requireSense(options: CompressOptions): void {
       { help: 'Give a file with more labelled rows.' },
     )
   }
+}
+
+function noVariants(): UnderstudyError {
+  return new UnderstudyError(
+    'usage-invalid',
+    'Variants need to be one or more, of different names, one of them without training',
+  )
 }
 
 function allowedLoss({ maxAccuracyLoss = 0.005 }: CompressOptions): number {

@@ -278,7 +278,10 @@ function frozenFit(
 }
 
 /** Steps as progress, a few times a second, with loss, pace and time left. */
-function showSteps(stage: string, { onProgress, clock }: FitContext) {
+export function showSteps(
+  stage: string,
+  { onProgress, clock }: Pick<FitContextOptions, 'onProgress' | 'clock'>,
+) {
   const startMs = clock.monotonic()
   let shownMs = Number.NEGATIVE_INFINITY
   let smoothed: number | null = null
