@@ -12,6 +12,8 @@ export const ERROR_MEANINGS = {
   'origin-forbidden':
     'A web page of another origin tried to use a gateway that is open without a key.',
   'not-found': 'There is nothing under this name or path.',
+  'model-not-found':
+    'The request names a model that is no route, and no upstream answers the rest.',
   'specialist-not-found':
     'The caller asked for a specialist only, and no specialist is live for the task.',
   overloaded:

@@ -9,6 +9,7 @@ export const ERRORS = {
   'key-invalid': { status: 401, type: 'authentication_error', exit: 2 },
   'origin-forbidden': { status: 403, type: 'permission_error', exit: 2 },
   'not-found': { status: 404, type: 'invalid_request_error', exit: 2 },
+  'model-not-found': { status: 404, type: 'invalid_request_error', exit: 2 },
   'specialist-not-found': { status: 409, type: 'invalid_request_error', exit: 2 },
   overloaded: { status: 503, type: 'server_error', exit: 1 },
   'no-lead': { status: 503, type: 'server_error', exit: 1 },

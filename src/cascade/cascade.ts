@@ -50,6 +50,13 @@ export interface Cascade {
   /** Puts tasks on stage, in place of all that were; the specialists that left are closed by the caller. */
   setLive(tasks: readonly LiveTask[]): void
   live(): readonly LiveTask[]
+  /** What decisions from now on name and are bound by. */
+  configure(config: CascadeConfig): void
+}
+
+export interface CascadeConfig {
+  readonly configHash: string
+  readonly bindings: readonly DeclaredTask[]
 }
 
 interface Match {
@@ -58,14 +65,10 @@ interface Match {
 }
 
 export function createCascade({
-  configHash,
-  bindings,
   clock,
-}: {
-  configHash: string
-  bindings: readonly DeclaredTask[]
-  clock: Clock
-}): Cascade {
+  ...config
+}: CascadeConfig & { readonly clock: Clock }): Cascade {
+  let { configHash, bindings }: CascadeConfig = config
   let liveTasks: ReadonlyMap<string, LiveTask> = new Map()
 
   const outline = (task: TaskReference | null, mode: Mode) => ({
@@ -183,5 +186,8 @@ export function createCascade({
       liveTasks = new Map(tasks.map(task => [task.id, task]))
     },
     live: () => [...liveTasks.values()],
+    configure(next) {
+      ;({ configHash, bindings } = next)
+    },
   }
 }

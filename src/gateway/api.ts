@@ -72,6 +72,9 @@ function statusOf(parts: ApiParts): object {
     startedTime: new Date(startedMs).toISOString(),
     lead: lead?.name ?? null,
     configHash,
+    configError: parts.configError ?? null,
+    upstreams: parts.upstreams?.states() ?? [],
+    routes: parts.upstreams?.routes() ?? [],
     health: workspace.health(),
     /** Since the start of this process. */
     requests: tally.counts,

@@ -1,15 +1,17 @@
 /** The HTTP application: who is let in, which path goes where, and how errors look. Holds no logic of answering. */
 import { Hono } from 'hono'
 import { isUnderstudyError, UnderstudyError } from '../errors.ts'
+import type { RouteTrail } from '../ledger/index.ts'
 import { PROMETHEUS_TYPE, renderPrometheus } from '../telemetry/index.ts'
 import { errorBody, WIRES, type Wire, wireAt } from '../wire/index.ts'
 import { createApi } from './api.ts'
 import { authenticate, checkBrowserOrigin, checkOperator } from './callers.ts'
-import type { GatewayContext } from './context.ts'
+import { extended, type GatewayContext } from './context.ts'
 import { answerExchange, type ExchangeParts } from './exchange.ts'
 import { fromFetch } from './fetch-request.ts'
 import { createGate } from './gate.ts'
 import type { Door, Incoming, RawRequest } from './incoming.ts'
+import { trailHeaders } from './intent.ts'
 import { createJobs } from './jobs.ts'
 import { createLeadWatch } from './lead-watch.ts'
 import { type Listening, type ListenOptions, listen } from './listen.ts'
@@ -48,7 +50,7 @@ const ANSWERS: Readonly<Record<string, Answer>> = {
 }
 
 export function createGateway(context: GatewayContext): Gateway {
-  const { clock, keys, log, workspace } = context
+  const { clock, log, workspace } = context
   const { limits } = context
   const recorder = createRecorder(workspace, { clock, log, timeoutMs: limits.recordTimeoutMs })
   const gate = createGate(limits)
@@ -61,7 +63,7 @@ export function createGateway(context: GatewayContext): Gateway {
   })
   const jobRegistry = createJobs(context.jobs, clock)
   const leadWatch = createLeadWatch(context.cascade, log)
-  const parts = { ...context, recorder, tally: createTally(), leadWatch, observer }
+  const parts = extended(context, { recorder, tally: createTally(), leadWatch, observer })
   const startedMs = clock.now()
   let isDraining = false
 
@@ -76,7 +78,7 @@ export function createGateway(context: GatewayContext): Gateway {
     let leave = (): void => {}
     try {
       checkDoor(raw, door)
-      const key = authenticate(keys, raw.headers.authorization)
+      const key = authenticate(context.keys, raw.headers.authorization)
       leave = await gate.enter(raw.signal)
       const reply = await answer(parts, { ...raw, headers: watch.headers, key, watch })
       return left(watch.answered(withRecordingState(reply, parts)), leave)
@@ -118,16 +120,16 @@ export function createGateway(context: GatewayContext): Gateway {
     ),
   )
   app.get('/metrics', c => {
-    checkOperator(authenticate(keys, c.req.header('authorization')), c.req.path)
+    checkOperator(authenticate(context.keys, c.req.header('authorization')), c.req.path)
     const text = renderPrometheus(observer.families())
     return new Response(text, { headers: { 'content-type': PROMETHEUS_TYPE } })
   })
   app.use('/understudy/*', async (c, next) => {
-    const key = authenticate(keys, c.req.header('authorization'))
+    const key = authenticate(context.keys, c.req.header('authorization'))
     checkOperator(key, c.req.path)
     await next()
   })
-  app.route('/understudy/v1', createApi({ ...parts, jobRegistry, startedMs }))
+  app.route('/understudy/v1', createApi(extended(parts, { jobRegistry, startedMs })))
 
   const answer = async (request: Request, door: Door): Promise<Response> => app.fetch(request, door)
   const fetchHere = (request: Request): Promise<Response> => answer(request, { isLoopback: true })
@@ -135,7 +137,7 @@ export function createGateway(context: GatewayContext): Gateway {
     fetch: fetchHere,
     request: (path, init) => fetchHere(new Request(new URL(path, 'http://localhost'), init)),
     async listen(options) {
-      const hasKeys = keys.length > 0
+      const hasKeys = context.keys.length > 0
       const { address, close } = await listen({ ...options, answer, answerApi, hasKeys, log })
       return {
         address,
@@ -169,9 +171,16 @@ function errorReply(
   if (!isUnderstudyError(error)) {
     log(`Unexpected failure: ${error instanceof Error ? (error.stack ?? error.message) : error}`)
   }
-  const retryAfter = isUnderstudyError(error) ? error.details.retryAfterSeconds : undefined
-  const headers = retryAfter === undefined ? {} : { 'retry-after': String(retryAfter) }
-  return jsonReply(body, status, headers)
+  return jsonReply(body, status, isUnderstudyError(error) ? errorHeaders(error) : {})
+}
+
+/** When to come back, and what was tried. */
+function errorHeaders({ details }: UnderstudyError): Record<string, string> {
+  const { retryAfterSeconds, trail } = details
+  return {
+    ...(retryAfterSeconds === undefined ? {} : { 'retry-after': String(retryAfterSeconds) }),
+    ...trailHeaders(trail as RouteTrail | undefined),
+  }
 }
 
 /** Gives the place in the gate back when the answer is out. */

@@ -1,23 +1,27 @@
 /** Puts the whole house together for one data folder: workspace, lead, cascade, gateway. Decides nothing itself. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Cascade, createCascade, type LiveTask } from '../cascade/index.ts'
-import { type Config, configHash, loadConfig } from '../config/index.ts'
+import { type Config, loadConfig } from '../config/index.ts'
 import { isUnderstudyError } from '../errors.ts'
 import type { Lead } from '../runtimes/index.ts'
 import { describeTrace } from '../tasks/index.ts'
 import { type Clock, systemClock } from '../util/index.ts'
 import { type OwnedWorkspace, openWorkspace } from '../workspace/index.ts'
 import { createGateway, type Gateway } from './app.ts'
+import { extended } from './context.ts'
 import type { JobRunner } from './jobs.ts'
+import type { OpenLeadsOptions } from './leads.ts'
 import { checkListenable, type Listening, type ListenOptions } from './listen.ts'
+import { type LiveConfig, openLiveConfig } from './live-config.ts'
 import { type LogSinks, limitsOf, logOf, telemetryOf } from './observe-options.ts'
-import { type OpenProgress, openLead } from './open-lead.ts'
+import type { OpenProgress } from './open-lead.ts'
 import { createSpecialistLoader, type SpecialistLoader } from './specialists.ts'
 import { createWork } from './work.ts'
 
 /** What jobs and the loading of specialists may use. */
 export interface House {
   readonly workspace: OwnedWorkspace
+  /** What holds now; a reload replaces it. */
   readonly config: Config
   readonly cascade: Cascade
   /** Puts on stage what the store says is live; call it after a promotion or a roll-back. */
@@ -47,12 +51,17 @@ export interface Understudy extends House {
   readonly gateway: Gateway
   /** Opens the port that options or configuration name, and lets other processes on this folder find it. @throws usage-invalid */
   listen(): Promise<Listening>
+  /** Reads the configuration file again; a wrong one changes nothing and is reported. @returns true where something changed */
+  reload(): Promise<boolean>
   /** Closes everything in order; what is under way is recorded first. */
   close(): Promise<void>
 }
 
 /** Between two tries to read what is live from a database that is away. */
 const RETRY_MS = 5_000
+
+/** How often the configuration file is looked at. */
+const WATCH_MS = 1_000
 
 /** How long a specialist that left the stage may finish what it was asked. */
 const LEAVING_MS = 5_000
@@ -64,18 +73,25 @@ const LEAVING_MS = 5_000
 export async function openUnderstudy(options: OpenUnderstudyOptions): Promise<Understudy> {
   const { dataDir, env = process.env, configFile, clock = systemClock } = options
   const { jobs = createWork } = options
-  const config = await loadConfig({ dataDir, env, file: configFile })
+  const source = { dataDir, env, file: configFile }
+  const config = await loadConfig(source)
   const logs = logOf(options, config, clock)
   const { log } = logs
   const loader = createSpecialistLoader(log)
   const { loadLive = ({ workspace }) => loader.load(workspace) } = options
-  const { databaseUrl, durability, leadKey } = config.settings
+  const { databaseUrl, durability } = config.settings
   const { host = config.settings.host, port = config.settings.port } = options.listen ?? {}
   if (options.listen !== undefined) {
     checkListenable({ host, port, hasKeys: config.keys.length > 0 })
   }
   if (options.loadLive === undefined) loader.warm(dataDir)
-  const lead = await leadOf(options, config, env).catch(async error => {
+  let onChange: (config: Config, hash: string) => void = () => {}
+  const live = await openLiveConfig(config, {
+    source,
+    leads: leadOptions(options, env, clock),
+    log,
+    onChange: (...change) => onChange(...change),
+  }).catch(async error => {
     await loader.close()
     throw error
   })
@@ -86,18 +102,18 @@ export async function openUnderstudy(options: OpenUnderstudyOptions): Promise<Un
     clock,
     ...(databaseUrl === null ? {} : { databaseUrl }),
   }).catch(async error => {
-    await lead?.close()
+    await live.close()
     await loader.close()
     throw error
   })
   const stop = new AbortController()
   try {
-    const hash = configHash(config)
-    const cascade = createCascade({ configHash: hash, bindings: config.tasks, clock })
+    const cascade = createCascade({ configHash: live.hash, bindings: config.tasks, clock })
+    onChange = ({ tasks }, configHash) => cascade.configure({ configHash, bindings: tasks })
     let isStageOpen = false
     const refresh = async (): Promise<void> => {
       const before = cascade.live()
-      const after = await loadLive({ workspace, config })
+      const after = await loadLive({ workspace, config: live.config })
       cascade.setLive(after)
       const kept = new Set(after.map(task => task.specialist))
       const leaving = before.map(task => task.specialist).filter(one => !kept.has(one))
@@ -111,17 +127,40 @@ export async function openUnderstudy(options: OpenUnderstudyOptions): Promise<Un
       return last
     }
     await openStage(refreshLive, stop.signal, log)
-    const house: House = { workspace, config, cascade, refreshLive }
+    const house: House = {
+      workspace,
+      cascade,
+      refreshLive,
+      get config() {
+        return live.config
+      },
+    }
     const gateway = createGateway({
       workspace,
       cascade,
-      lead,
-      leadHasKey: leadKey !== null,
-      keys: config.keys,
+      get lead() {
+        return live.leads.lead
+      },
+      get upstreams() {
+        return live.leads.upstreams
+      },
+      get leadHasKey() {
+        return live.config.settings.leadKey !== null
+      },
+      get keys() {
+        return live.config.keys
+      },
       jobs: jobs(house),
       clock,
-      configHash: hash,
-      limits: limitsOf(config),
+      get configHash() {
+        return live.hash
+      },
+      get configError() {
+        return live.error
+      },
+      get limits() {
+        return limitsOf(live.config)
+      },
       allowedHosts: [],
       log,
       telemetry: telemetryOf(logs, config, env, '0'),
@@ -130,13 +169,20 @@ export async function openUnderstudy(options: OpenUnderstudyOptions): Promise<Un
     const listen = async (): Promise<Listening> => {
       const listening = await gateway.listen({ host, port })
       await workspace.setAddress(listening.address)
+      const unwatch = live.watch(WATCH_MS)
+      stop.signal.addEventListener('abort', unwatch, { once: true })
       const graceMs = config.settings.drainSeconds * 1000
       return { ...listening, close: (how = {}) => listening.close({ graceMs, ...how }) }
     }
-    return { ...house, gateway, listen, close: closer(house, { gateway, lead, loader, stop }) }
+    return extended(house, {
+      gateway,
+      listen,
+      reload: live.reload,
+      close: closer(house, { gateway, live, loader, stop }),
+    })
   } catch (error) {
     stop.abort()
-    await lead?.close()
+    await live.close()
     await loader.close()
     await workspace.close()
     throw error
@@ -172,32 +218,31 @@ async function retry(refreshLive: () => Promise<void>, signal: AbortSignal): Pro
   }
 }
 
-async function leadOf(
+function leadOptions(
   { dataDir, lead, signal, onProgress }: OpenUnderstudyOptions,
-  { settings }: Config,
   env: Readonly<Record<string, string | undefined>>,
-): Promise<Lead | null> {
-  const named = lead === undefined ? settings.lead : lead
-  if (named === null || typeof named === 'object') return named
-  return openLead(named, {
-    key: settings.leadKey,
+  clock: Clock,
+): OpenLeadsOptions {
+  return {
+    ...(lead === undefined ? {} : { lead }),
     dataDir,
     env,
+    clock,
     ...(signal === undefined ? {} : { signal }),
     ...(onProgress === undefined ? {} : { onProgress }),
-  })
+  }
 }
 
 function closer(
   { workspace, cascade }: House,
-  parts: { gateway: Gateway; lead: Lead | null; loader: SpecialistLoader; stop: AbortController },
+  parts: { gateway: Gateway; live: LiveConfig; loader: SpecialistLoader; stop: AbortController },
 ): () => Promise<void> {
-  const { gateway, lead, loader, stop } = parts
+  const { gateway, live, loader, stop } = parts
   let closed: Promise<void> | null = null
   const close = async (): Promise<void> => {
     stop.abort()
     await gateway.close()
-    await lead?.close()
+    await live.close()
     await Promise.all(cascade.live().map(task => task.specialist.close()))
     await loader.close()
     await workspace.close()

@@ -1,6 +1,7 @@
 /** What the gateway is given: everything it uses of the world, so that tests can hand it scripted parts. */
 import type { Cascade } from '../cascade/index.ts'
 import type { Lead } from '../runtimes/index.ts'
+import type { Upstreams } from '../upstreams/index.ts'
 import type { Clock } from '../util/index.ts'
 import type { Workspace } from '../workspace/index.ts'
 import type { JobRunner } from './jobs.ts'
@@ -38,6 +39,7 @@ export const DEFAULT_LIMITS: GatewayLimits = {
 /** What the gateway uses of a workspace. */
 export type GatewayWorkspace = Pick<Workspace, 'node' | 'store' | 'append' | 'read' | 'health'>
 
+/** Read anew for every request: a reload of the configuration may change what stands here. */
 export interface GatewayContext {
   readonly workspace: GatewayWorkspace
   readonly cascade: Pick<Cascade, 'route' | 'live'>
@@ -51,6 +53,10 @@ export interface GatewayContext {
   readonly jobs: Readonly<Record<string, JobRunner>>
   readonly clock: Clock
   readonly configHash: string
+  /** Routes and upstreams, where there are several; null: one lead or none. */
+  readonly upstreams?: Upstreams | null
+  /** Why the newest configuration file is not what holds; null where it is. */
+  readonly configError?: string | null
   readonly limits: GatewayLimits
   /** Host names, besides loopback's, under which this gateway may be addressed while it is bound to loopback. */
   readonly allowedHosts: readonly string[]
@@ -60,4 +66,12 @@ export interface GatewayContext {
   readonly telemetry?: TelemetryOptions
   /** Whether the specialists that the store names were looked for; default: they were. */
   readonly isStageOpen?: () => boolean
+}
+
+/** The context with more beside it; values that a reload changes stay live, which a copy would not keep. */
+export function extended<Context extends object, Own extends object>(
+  context: Context,
+  own: Own,
+): Context & Own {
+  return Object.assign(Object.create(context) as Context, own)
 }

@@ -1,7 +1,7 @@
 /** One exchange on any wire: a specialist answers, or the lead's bytes stream through; either way it is recorded. */
 import { REASONS, type Reason, type Verdict } from '../cascade/index.ts'
 import { isUnderstudyError, UnderstudyError } from '../errors.ts'
-import type { Decision, ServedBy } from '../ledger/index.ts'
+import type { Decision, RouteTrail, ServedBy } from '../ledger/index.ts'
 import { newId } from '../util/index.ts'
 import {
   type AnswerParts,
@@ -15,7 +15,7 @@ import { decodeUtf8, joined } from './body.ts'
 import { type Capture, createCapture } from './capture.ts'
 import type { GatewayContext } from './context.ts'
 import type { Incoming } from './incoming.ts'
-import { type Intent, readIntent, servedHeaders } from './intent.ts'
+import { type Intent, readIntent, servedHeaders, trailHeaders } from './intent.ts'
 import { callLead, checkedTarget, noLead } from './lead-call.ts'
 import type { LeadWatch } from './lead-watch.ts'
 import type { Exchange, Recorder } from './recorder.ts'
@@ -166,7 +166,7 @@ async function answerByLead(parts: ExchangeParts, turn: Turn, decision: Decision
       caller: incoming,
     }),
   )
-  const { status, headers, body } = response
+  const { status, headers, body, trail } = response
   const encoding = headers['content-encoding']
   const capture = createCapture({ wire, encoding, maxBytes: limits.maxCopyBytes })
   const isCompressed = !['', 'identity'].includes(encoding?.trim() ?? '')
@@ -181,6 +181,7 @@ async function answerByLead(parts: ExchangeParts, turn: Turn, decision: Decision
         status,
         isStream,
         isComplete: isWhole && answer.isComplete,
+        ...(trail === undefined ? {} : { trail }),
       },
       incoming.watch,
     )
@@ -193,7 +194,8 @@ async function answerByLead(parts: ExchangeParts, turn: Turn, decision: Decision
     const held = await sendToLead(parts, turn, decision, () => hold(source, taken, capture))
     if (held === 'whole') {
       const isRecorded = await record(true, false)
-      const named = leadHeaders(parts, decision, isRecorded ? turn.id : null)
+      const id = isRecorded ? turn.id : null
+      const named = { ...leadHeaders(parts, decision, id), ...trailHeaders(trail) }
       const whole = isBodiless(status) ? null : joined(taken)
       return { status, headers: { ...headersFromLead(headers), ...named }, body: whole }
     }
@@ -207,7 +209,7 @@ async function answerByLead(parts: ExchangeParts, turn: Turn, decision: Decision
   })
   // Without a length the caller has the whole answer only at its end, which comes after the record.
   const { 'content-length': _, ...kept } = headersFromLead(headers)
-  const named = leadHeaders(parts, decision, turn.id)
+  const named = { ...leadHeaders(parts, decision, turn.id), ...trailHeaders(trail) }
   return streamReply(pieces, { status, headers: { ...kept, ...named } }, incoming.abort)
 }
 
@@ -222,6 +224,7 @@ async function sendToLead<T>(
     return await step()
   } catch (error) {
     const { status, body } = turn.wire.error(error)
+    const trail = isUnderstudyError(error) ? error.details.trail : undefined
     const hasCallerLeft = isUnderstudyError(error) && error.code === 'cancelled'
     await parts.recorder.record(
       {
@@ -230,6 +233,7 @@ async function sendToLead<T>(
         status,
         isStream: turn.request.isStream,
         isComplete: false,
+        ...(trail === undefined ? {} : { trail: trail as RouteTrail }),
       },
       turn.incoming.watch,
     )

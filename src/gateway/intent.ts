@@ -1,7 +1,7 @@
 /** What the caller says by `x-understudy-*` headers, and what the gateway says back. Knows no bodies. */
 import type { Mode } from '../cascade/index.ts'
 import { UnderstudyError } from '../errors.ts'
-import type { Decision, ServedBy } from '../ledger/index.ts'
+import type { Decision, RouteTrail, ServedBy } from '../ledger/index.ts'
 import type { GatewayKey } from './context.ts'
 
 /** Request headers by lower-case name. */
@@ -98,6 +98,17 @@ export function servedHeaders({
     ...(confidence === undefined ? {} : { 'x-understudy-confidence': confidence.toFixed(4) }),
     ...(decisionId === null ? {} : { 'x-understudy-decision': decisionId }),
     ...(certificate === null ? {} : { 'x-understudy-certificate': certificate }),
+  }
+}
+
+/** Response headers that say which upstream answered, and what was tried before where more than one was. */
+export function trailHeaders(trail: RouteTrail | undefined): Record<string, string> {
+  if (trail === undefined) return {}
+  const { upstream, tries } = trail
+  const told = tries.map(({ upstream: name, status, error }) => `${name}:${status ?? error}`)
+  return {
+    ...(upstream === null ? {} : { 'x-understudy-upstream': upstream }),
+    ...(told.length < 2 ? {} : { 'x-understudy-tries': told.join(' ') }),
   }
 }
 

@@ -1,6 +1,6 @@
 /** Writes traces, and remembers where the newest lie. A request is served whether or not its trace can be written. */
 import { isUnderstudyError } from '../errors.ts'
-import type { Decision, RecordPosition, TracePayload } from '../ledger/index.ts'
+import type { Decision, RecordPosition, RouteTrail, TracePayload } from '../ledger/index.ts'
 import { sha256 } from '../platform/index.ts'
 import type { Clock } from '../util/index.ts'
 import type { GatewayWorkspace } from './context.ts'
@@ -22,6 +22,8 @@ export interface Exchange {
   readonly isComplete: boolean
   readonly declaredTask: string | null
   readonly decision: Decision
+  /** Absent where there is one lead, or it was not asked. */
+  readonly trail?: RouteTrail
 }
 
 export interface Recorder {

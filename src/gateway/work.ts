@@ -12,16 +12,13 @@ import type { House } from './compose.ts'
 import type { JobRunner, JobTools } from './jobs.ts'
 
 /** Jobs by kind, for `POST /understudy/v1/jobs`. */
-export function createWork({
-  workspace,
-  config,
-  refreshLive,
-}: House): Readonly<Record<string, JobRunner>> {
-  const settings: JobSettings = {
-    durability: config.settings.durability === 'sync' ? 'sync' : 'group',
-    prices: config.prices,
+export function createWork(house: House): Readonly<Record<string, JobRunner>> {
+  const { workspace, refreshLive } = house
+  const settings = (): JobSettings => ({
+    durability: house.config.settings.durability === 'sync' ? 'sync' : 'group',
+    prices: house.config.prices,
     signingKeyPath: null,
-  }
+  })
   let last: Promise<unknown> = Promise.resolve()
 
   /** One at a time: two imports at once would both find a line new, two learners would both spend the same look. */
@@ -33,12 +30,12 @@ export function createWork({
   }
   const inProcess = (kind: string, params: unknown, { signal, onEvent }: JobTools) =>
     runInProcess(
-      { kind, params, dataDir: workspace.dataDir, settings },
+      { kind, params, dataDir: workspace.dataDir, settings: settings() },
       { workspace, signal, onEvent },
     )
   return {
     compress(value, tools) {
-      const params = parseCompressParams(value, config.settings)
+      const params = parseCompressParams(value, house.config.settings)
       return inTurn(tools, () => inProcess('compress', params, tools))
     },
     import(value, tools) {
@@ -50,7 +47,7 @@ export function createWork({
       return inTurn(tools, () => inProcess('train', params, tools))
     },
     learn(value, tools) {
-      const params = parseLearnParams(value, config.settings)
+      const params = parseLearnParams(value, house.config.settings)
       return inTurn(tools, async () => {
         try {
           return await inProcess('learn', params, tools)

@@ -62,6 +62,30 @@ export interface TracePayload {
   readonly decision: Decision | null
   /** The id under which gateway, lead and logs know this request; absent in imports and older records. */
   readonly requestId?: string
+  /** What was tried among several upstreams; absent where there is one lead, or it was not asked. */
+  readonly trail?: RouteTrail
+}
+
+/** What was tried for one request, in order. */
+export interface RouteTrail {
+  /** Null where the model named none, so that the default upstream answered. */
+  readonly route: string | null
+  /** Who answered last; null: nobody. */
+  readonly upstream: string | null
+  /** As which model; null: the caller's. */
+  readonly model: string | null
+  readonly tries: readonly RouteTry[]
+}
+
+export interface RouteTry {
+  readonly upstream: string
+  readonly model: string | null
+  /** HTTP status; null where none came. */
+  readonly status: number | null
+  /** Code of the failure; null where there was a status. */
+  readonly error: string | null
+  /** Until the first byte of the answer, or the failure. */
+  readonly latencyMs: number
 }
 
 export type ServedBy = 'lead' | 'slm' | 'encoder' | 'reflex'

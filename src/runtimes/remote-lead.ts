@@ -9,10 +9,12 @@ export interface RemoteLeadOptions {
   readonly url: string
   /** The lead's key; without one, the caller's own Authorization goes to the lead. */
   readonly key?: string | null
+  /** How the key is presented. Default: `Authorization: Bearer`, as OpenAI's API reads it. */
+  readonly keyHeaders?: readonly ('authorization' | 'x-api-key')[]
   readonly connectTimeoutMs?: number
-  /** Longest wait for the head of a response: a plain completion is all thought before it. */
+  /** Longest wait for the head of a response: a plain completion is all thought before it. 0: no limit. */
   readonly headersTimeoutMs?: number
-  /** Longest silence within a response's body. */
+  /** Longest silence within a response's body. 0: no limit. */
   readonly bodyTimeoutMs?: number
   /** Connections kept to the lead at once. */
   readonly connectionCount?: number
@@ -26,6 +28,7 @@ export interface RemoteLeadOptions {
 export function openRemoteLead({
   url,
   key = null,
+  keyHeaders = ['authorization'],
   connectTimeoutMs = 5_000,
   headersTimeoutMs = 600_000,
   bodyTimeoutMs = 300_000,
@@ -39,7 +42,7 @@ export function openRemoteLead({
     bodyTimeout: bodyTimeoutMs,
     connect: { timeout: connectTimeoutMs },
   })
-  const authorization = key === null ? {} : { authorization: `Bearer ${key}` }
+  const credentials = key === null ? {} : credentialsOf(key, keyHeaders)
   return {
     name: `${base}/v1`,
     async send({ method, path, headers, body, signal }: LeadRequest): Promise<LeadResponse> {
@@ -47,7 +50,7 @@ export function openRemoteLead({
         const response = await send(`${base}${path}`, {
           dispatcher: agent,
           method: method as Dispatcher.HttpMethod,
-          headers: { ...endToEndHeaders(headers), ...authorization },
+          headers: { ...endToEndHeaders(headers), ...credentials },
           body,
           signal,
         })
@@ -61,7 +64,17 @@ export function openRemoteLead({
       }
     },
     close: () => agent.destroy(),
+    drain: () => agent.close(),
   }
+}
+
+function credentialsOf(
+  key: string,
+  names: readonly ('authorization' | 'x-api-key')[],
+): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    names.map(name => [name, name === 'authorization' ? `Bearer ${key}` : key]),
+  )
 }
 
 function baseOf(url: string): string {

@@ -1,4 +1,5 @@
 /** What runs an ONNX graph, wherever it runs. */
+import type { RouteTrail } from '../ledger/index.ts'
 
 export interface Tensor {
   readonly type: 'float32' | 'int64' | 'int32' | 'int8' | 'uint8' | 'bool'
@@ -41,7 +42,10 @@ export interface Lead {
    * @throws upstream-unavailable, upstream-timeout, cancelled
    */
   send(request: LeadRequest): Promise<LeadResponse>
+  /** Cuts what is under way. */
   close(): Promise<void>
+  /** Lets what is under way end, then closes. Where it is missing, `close` is all there is. */
+  drain?(): Promise<void>
 }
 
 export interface LeadRequest {
@@ -57,4 +61,6 @@ export interface LeadResponse {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
   readonly body: AsyncIterable<Uint8Array>
+  /** Which of several upstreams answered; absent where there is only one. */
+  readonly trail?: RouteTrail
 }

@@ -39,10 +39,13 @@ export const upCommand: Command = {
     const understudy = await open(input, terminal)
     try {
       const listening = await understudy.listen()
+      const reload = (): void => void understudy.reload()
+      process.on('SIGHUP', reload)
       try {
         terminal.out(`understudy listens on ${listening.address}\n`)
         await aborted(terminal.signal)
       } finally {
+        process.off('SIGHUP', reload)
         await listening.close()
       }
     } finally {

@@ -1,0 +1,3 @@
+/** Layer 4: leads by name, and the routes that lead to them. */
+export type { RouteView, UpstreamState, Upstreams } from './types.ts'
+export { type OpenUpstreams, openUpstreams, type UpstreamsOptions } from './upstreams.ts'
