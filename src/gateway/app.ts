@@ -78,7 +78,7 @@ export function createGateway(context: GatewayContext): Gateway {
     let leave = (): void => {}
     try {
       checkDoor(raw, door)
-      const key = authenticate(context.keys, raw.headers.authorization)
+      const key = authenticate(context.keys, raw.headers)
       leave = await gate.enter(raw.signal)
       const reply = await answer(parts, { ...raw, headers: watch.headers, key, watch })
       return left(watch.answered(withRecordingState(reply, parts)), leave)
@@ -120,12 +120,12 @@ export function createGateway(context: GatewayContext): Gateway {
     ),
   )
   app.get('/metrics', c => {
-    checkOperator(authenticate(context.keys, c.req.header('authorization')), c.req.path)
+    checkOperator(authenticate(context.keys, c.req.header()), c.req.path)
     const text = renderPrometheus(observer.families())
     return new Response(text, { headers: { 'content-type': PROMETHEUS_TYPE } })
   })
   app.use('/understudy/*', async (c, next) => {
-    const key = authenticate(context.keys, c.req.header('authorization'))
+    const key = authenticate(context.keys, c.req.header())
     checkOperator(key, c.req.path)
     await next()
   })

@@ -10,16 +10,24 @@ export function isLoopback(host: string): boolean {
   return bare === 'localhost' || bare === '::1' || /^127(?:\.\d{1,3}){3}$/u.test(bare)
 }
 
+/** Headers that may hold a caller's key: the OpenAI clients send the one, Anthropic's the other. */
+export interface Credentials {
+  readonly authorization?: string
+  readonly 'x-api-key'?: string
+}
+
+function presentedKey(headers: Credentials): string {
+  const bearer = /^Bearer +(\S+) *$/iu.exec(headers.authorization ?? '')?.[1]
+  return bearer ?? headers['x-api-key']?.trim() ?? ''
+}
+
 /**
  * The key that a caller presents, null where none is required.
  * @throws key-invalid
  */
-export function authenticate(
-  keys: readonly GatewayKey[],
-  authorization: string | undefined,
-): GatewayKey | null {
+export function authenticate(keys: readonly GatewayKey[], headers: Credentials): GatewayKey | null {
   if (keys.length === 0) return null
-  const presented = digest(/^Bearer +(\S+) *$/iu.exec(authorization ?? '')?.[1] ?? '')
+  const presented = digest(presentedKey(headers))
   let found: GatewayKey | null = null
   // Every key is compared, so that the time taken does not tell which one came close.
   for (const candidate of keys) {
@@ -27,7 +35,7 @@ export function authenticate(
   }
   if (found !== null) return found
   throw new UnderstudyError('key-invalid', 'The key is missing or wrong.', {
-    help: 'Send `Authorization: Bearer KEY` with a key of this gateway.',
+    help: 'Send `Authorization: Bearer KEY`, or `x-api-key: KEY`, with a key of this gateway.',
   })
 }
 

@@ -60,6 +60,9 @@ function decoded(raw: string): string {
   }
 }
 
+/** Headers that hold a caller's key. */
+const CREDENTIALS: ReadonlySet<string> = new Set(['authorization', 'x-api-key'])
+
 /** Headers to send to the lead: none of ours, and the caller's key only where it is meant for the lead. */
 export function headersForLead(
   headers: HeaderMap,
@@ -68,7 +71,7 @@ export function headersForLead(
   return Object.fromEntries(
     Object.entries(headers).filter(
       ([name]) =>
-        !name.startsWith('x-understudy-') && (keepsAuthorization || name !== 'authorization'),
+        !name.startsWith('x-understudy-') && (keepsAuthorization || !CREDENTIALS.has(name)),
     ),
   )
 }

@@ -29,7 +29,10 @@ export type TaskKey =
 export function slotOf(request: ChatRequest): string | null {
   const unlearnable = request.escalations.some(
     ({ reason }) =>
-      reason === 'several-turns' || reason === 'empty-input' || reason === 'non-text-content',
+      reason === 'several-turns' ||
+      reason === 'empty-input' ||
+      reason === 'non-text-content' ||
+      reason === 'pass-through',
   )
   return unlearnable ? null : request.userText
 }

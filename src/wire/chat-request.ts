@@ -48,6 +48,8 @@ export function parseChatRequest(body: unknown): ChatRequest {
   const isPlain = user !== undefined && user.otherParts.length === 0
   return {
     body,
+    chat: body,
+    lost: [],
     model: body.model as string,
     roles: messages.map(message => message.role),
     systemText: messages
@@ -163,7 +165,7 @@ function messageEscalations(messages: readonly Message[]): readonly RequestEscal
  * `tokenCount` is what the lead is known to need for this answer, 0 where unknown: then a word is at least one.
  */
 export function limitBrokenBy(
-  { body }: ChatRequest,
+  { chat: body }: Pick<ChatRequest, 'chat'>,
   answer: Answer,
   tokenCount = 0,
 ): string | null {

@@ -89,8 +89,8 @@ export interface CompletionParts {
  * What the API reports at the end of this request's answer: `stop`, also where `tool_choice` names the function;
  * `tool_calls` only where `required` left the naming to the model.
  */
-export function finishReasonFor({ body }: Pick<ChatRequest, 'body'>, answer: Answer): FinishReason {
-  return answer.kind === 'tool' && body.tool_choice === 'required' ? 'tool_calls' : 'stop'
+export function finishReasonFor({ chat }: Pick<ChatRequest, 'chat'>, answer: Answer): FinishReason {
+  return answer.kind === 'tool' && chat.tool_choice === 'required' ? 'tool_calls' : 'stop'
 }
 
 function toolCall(id: string, answer: Extract<Answer, { kind: 'tool' }>): Json {

@@ -32,9 +32,14 @@ export type ResponseShape =
   /** `tool_choice` forces this one function. */
   | { readonly kind: 'tool'; readonly name: string; readonly parameters: unknown | null }
 
-/** A chat-completions request, parsed. `body` is the caller's JSON, untouched. */
+/** A request on any wire, in the house's one form. */
 export interface ChatRequest {
+  /** The caller's JSON, untouched. */
   readonly body: Readonly<Record<string, unknown>>
+  /** The same as a chat-completions body, as far as it can be said in one; on that wire, `body` itself. */
+  readonly chat: Readonly<Record<string, unknown>>
+  /** Fields of `body` that `chat` has no place for. */
+  readonly lost: readonly string[]
   readonly model: string
   readonly roles: readonly string[]
   /** System and developer texts, in order, joined by a blank line; '' without any. */
@@ -54,6 +59,7 @@ export interface ChatRequest {
 /** Reasons to escalate that stand in the request itself. `parameter` names the offending field where one does. */
 export interface RequestEscalation {
   readonly reason:
+    | 'pass-through'
     | 'several-choices-asked'
     | 'logprobs-asked'
     | 'non-text-content'

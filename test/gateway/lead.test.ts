@@ -80,7 +80,7 @@ test('the record is written before the event that closes the stream goes out', a
 test("the lead's own errors pass through untouched", async () => {
   const { response, text, parts } = await ask({ model: 'error-429' })
   expect(response.status).toBe(429)
-  expect(JSON.parse(text)).toHaveProperty('error.code', 'rate_limit_exceeded')
+  expect(JSON.parse(text)).toHaveProperty('error.code', 'code_429')
   expect(parts.workspace.traces).toMatchObject([{ status: 429, isComplete: true }])
   const html = await ask({ model: 'error-html' })
   expect([html.response.status, html.text]).toEqual([500, '<h1>Bad day</h1>'])
@@ -239,11 +239,15 @@ test("a lead with a key of its own never sees the caller's", async () => {
 
 test('every other path passes through in any method', async () => {
   const { gateway, workspace } = testGateway({ lead })
-  const posted = await gateway.request('/v1/embeddings?x=1', {
+  const posted = await gateway.request('/v1/audio/speech?x=1', {
     method: 'POST',
     body: '{"input":"a"}',
   })
-  expect(await posted.json()).toEqual({ method: 'POST', path: '/v1/embeddings?x=1', received: 13 })
+  expect(await posted.json()).toEqual({
+    method: 'POST',
+    path: '/v1/audio/speech?x=1',
+    received: 13,
+  })
   const deleted = await gateway.request('/v1/files/f-1', { method: 'DELETE' })
   expect(await deleted.json()).toMatchObject({ method: 'DELETE', path: '/v1/files/f-1' })
   expect((await gateway.request('/v1/models', { method: 'HEAD' })).status).toBe(200)

@@ -203,7 +203,7 @@ test('without a lead, specialists answer, and the rest is told the three choices
     expect(error.message).toContain(choice)
   }
   expect(workspace.traces).toHaveLength(1)
-  expect((await gateway.request('/v1/embeddings', { method: 'POST', body: '{}' })).status).toBe(503)
+  expect((await gateway.request('/v1/files', { method: 'POST', body: '{}' })).status).toBe(503)
   expect(await (await gateway.request('/v1/models')).json()).toEqual({
     object: 'list',
     data: [{ id: 'gpt-4o-mini-2024-07-18', object: 'model', created: 0, owned_by: 'understudy' }],

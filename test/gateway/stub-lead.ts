@@ -3,6 +3,7 @@ import { createServer, type IncomingHttpHeaders, type Server, type ServerRespons
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
+import { openAiError, STUB_WIRES, type StubWire, streamText } from './stub-wires.ts'
 
 export interface SeenRequest {
   readonly method: string
@@ -42,9 +43,39 @@ const CALL = {
 
 type Json = Record<string, unknown>
 
+const LOGPROBS = {
+  content: [
+    {
+      token: 'Grüße',
+      logprob: -0.125,
+      bytes: [71, 114, 195, 188, 195, 159, 101],
+      top_logprobs: [
+        { token: 'Grüße', logprob: -0.125, bytes: null },
+        { token: 'Hallo', logprob: -2.5, bytes: null },
+      ],
+    },
+  ],
+  refusal: null,
+}
+
+/** A second call where the model is `parallel`. */
+function callsFor(body: Json): (typeof CALL)[] {
+  return body.model === 'parallel' ? [CALL, { ...CALL, id: 'call_def' }] : [CALL]
+}
+
+/** Fields beyond the documented ones, as reasoning models of other makers give them. */
+const REASONING = { reasoning_content: 'Let me see.', reasoning_details: [{ text: 'Hm.' }] }
+
 function messageFor(body: Json): Json {
+  if (body.model === 'reasoning') return { role: 'assistant', content: 'Yes.', ...REASONING }
   return Array.isArray(body.tools)
-    ? { role: 'assistant', content: null, tool_calls: [CALL], refusal: null, annotations: [] }
+    ? {
+        role: 'assistant',
+        content: null,
+        tool_calls: callsFor(body),
+        refusal: null,
+        annotations: [],
+      }
     : { role: 'assistant', content: 'Grüße, 世界 🌍.', refusal: null, annotations: [] }
 }
 
@@ -54,7 +85,14 @@ function completionFor(body: Json): Json {
     object: 'chat.completion',
     created: CREATED,
     model: `${body.model}-2024`,
-    choices: [{ index: 0, message: messageFor(body), logprobs: null, finish_reason: 'stop' }],
+    choices: [
+      {
+        index: 0,
+        message: messageFor(body),
+        logprobs: body.logprobs === true ? LOGPROBS : null,
+        finish_reason: 'stop',
+      },
+    ],
     usage: USAGE,
     service_tier: 'default',
     system_fingerprint: 'fp_stub',
@@ -77,21 +115,31 @@ function chunksFor(body: Json): Json[] {
     ...(withUsage ? { usage: null } : {}),
   })
   const deltas: Json[] = Array.isArray(body.tools)
-    ? [
+    ? callsFor(body).flatMap((call, index) => [
         {
-          role: 'assistant',
-          content: null,
-          tool_calls: [{ index: 0, ...CALL, function: { name: 'classify', arguments: '' } }],
-          refusal: null,
+          ...(index === 0 ? { role: 'assistant', content: null, refusal: null } : {}),
+          tool_calls: [{ index, ...call, function: { name: 'classify', arguments: '' } }],
         },
         ...['{"label":', '"card_lost"}'].map(text => ({
-          tool_calls: [{ index: 0, function: { arguments: text } }],
+          tool_calls: [{ index, function: { arguments: text } }],
         })),
-      ]
+      ])
     : [
         { role: 'assistant', content: '', refusal: null },
         ...['Grüße', ', 世', '界 🌍', '.'].map(content => ({ content })),
       ]
+  if (body.model === 'reasoning') {
+    const [first, ...rest] = ['Let me ', 'see.'].map(text => ({ reasoning_content: text }))
+    deltas.splice(1, 4, { ...first, reasoning_details: [{ text: 'Hm.' }] }, ...rest, {
+      content: 'Yes.',
+    })
+  }
+  if (body.logprobs === true) {
+    const [opening, said, ...more] = deltas.map(delta => piece(delta))
+    const [choice] = said?.choices as Json[]
+    const told = { ...said, choices: [{ ...choice, logprobs: LOGPROBS }] }
+    return [opening as Json, told, ...more, piece({}, 'stop')]
+  }
   return [
     ...deltas.map(delta => piece(delta)),
     piece({}, 'stop'),
@@ -110,8 +158,7 @@ const sse = (response: ServerResponse, type = 'text/event-stream; charset=utf-8'
 
 const line = (value: unknown): string => `data: ${JSON.stringify(value)}\n\n`
 
-async function stream(response: ServerResponse, body: Json): Promise<void> {
-  const text = `${chunksFor(body).map(line).join('')}data: [DONE]\n\n`
+async function stream(response: ServerResponse, text: string): Promise<void> {
   const bytes = Buffer.from(text)
   // Cut at odd places, so that characters and events are split.
   for (let at = 0; at < bytes.length; at += 97) {
@@ -121,17 +168,11 @@ async function stream(response: ServerResponse, body: Json): Promise<void> {
   response.end()
 }
 
+/** Made beforehand: compressing takes longer than a test's lead may stay silent. */
+const BOMB = gzipSync(Buffer.alloc(64 * 1024 * 1024, 0x20))
+
 /** Misbehaviour by model name. */
 const SCENES: Readonly<Record<string, (response: ServerResponse, body: Json) => void>> = {
-  'error-429': response =>
-    json(response, 429, {
-      error: {
-        message: 'Slow down',
-        type: 'rate_limit_error',
-        param: null,
-        code: 'rate_limit_exceeded',
-      },
-    }),
   'error-html': response => {
     response.writeHead(500, { 'content-type': 'text/html' })
     response.end('<h1>Bad day</h1>')
@@ -189,7 +230,7 @@ const SCENES: Readonly<Record<string, (response: ServerResponse, body: Json) => 
   },
   bomb: response => {
     response.writeHead(200, { 'content-type': 'application/json', 'content-encoding': 'gzip' })
-    response.end(gzipSync(Buffer.alloc(64 * 1024 * 1024, 0x20)))
+    response.end(BOMB)
   },
   impostor: (response, body) => {
     response.setHeader('x-understudy-served-by', 'encoder')
@@ -200,6 +241,23 @@ const SCENES: Readonly<Record<string, (response: ServerResponse, body: Json) => 
     response.writeHead(204)
     response.end()
   },
+}
+
+/** Answers of a wire other than chat; a few scenes that all wires share. */
+function answerWire(wire: StubWire, response: ServerResponse, body: Json): void {
+  const failed = /^error-(\d{3})$/.exec(String(body.model))?.[1]
+  if (failed !== undefined) {
+    json(response, Number(failed), wire.error(Number(failed)))
+  } else if (body.stream !== true || wire.events === null) {
+    json(response, 200, wire.whole(body))
+  } else {
+    const events = wire.events(body)
+    sse(response)
+    if (body.model === 'unfinished') {
+      response.write(streamText(events.slice(0, -2)).replace('data: [DONE]\n\n', ''))
+      setTimeout(() => response.destroy(), 20)
+    } else void stream(response, streamText(events))
+  }
 }
 
 /** Opens a stub lead on a free port. */
@@ -219,10 +277,17 @@ export async function openStubLead(): Promise<StubLead> {
       const body = JSON.parse(text) as Json
       const scene = SCENES[String(body.model)]
       if (scene !== undefined) return scene(response, body)
+      const failed = /^error-(\d{3})$/.exec(String(body.model))?.[1]
+      if (failed !== undefined) return json(response, Number(failed), openAiError(Number(failed)))
       if (body.stream !== true) return json(response, 200, completionFor(body))
       sse(response)
-      return void stream(response, body)
+      return void stream(response, `${chunksFor(body).map(line).join('')}data: [DONE]\n\n`)
     }
+    const wire = STUB_WIRES[path.replace(/\?.*$/, '')]
+    if (method === 'POST' && wire !== undefined) {
+      return answerWire(wire, response, JSON.parse(text) as Json)
+    }
+    if (path === '/v1/messages/count_tokens') return json(response, 200, { input_tokens: 42 })
     if (path === '/v1/models') return json(response, 200, { object: 'list', data: [] })
     json(response, 200, { method, path, received: text.length })
   })

@@ -1,9 +1,21 @@
 /** Every wire by its path. */
 import { CHAT } from './chat.ts'
+import { COMPLETIONS } from './completions.ts'
+import { DECISIONS } from './decisions.ts'
+import { EMBEDDINGS } from './embeddings.ts'
+import { MESSAGES } from './messages.ts'
+import { RESPONSES } from './responses.ts'
 import type { Wire } from './wire.ts'
 
 /** In the order in which they are documented. */
-export const WIRES: readonly Wire[] = [CHAT]
+export const WIRES: readonly Wire[] = [
+  CHAT,
+  COMPLETIONS,
+  EMBEDDINGS,
+  RESPONSES,
+  MESSAGES,
+  DECISIONS,
+]
 
 const BY_PATH: ReadonlyMap<string, Wire> = new Map(WIRES.map(wire => [wire.path, wire]))
 
