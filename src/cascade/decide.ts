@@ -22,7 +22,8 @@ export const REASONS = {
   'unknown-parameter': 'a parameter may change the output in a way that no specialist knows',
   'several-turns': 'the conversation has more than one turn',
   'empty-input': 'the user message is empty',
-  'pass-through': 'this path is only passed on',
+  'pass-through': 'no specialist answers on this path',
+  'local-model': 'the request names a model of this machine',
 } as const
 
 export type Reason = keyof typeof REASONS

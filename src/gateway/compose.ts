@@ -3,12 +3,14 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type Cascade, createCascade, type LiveTask } from '../cascade/index.ts'
 import { type Config, loadConfig } from '../config/index.ts'
 import { isUnderstudyError } from '../errors.ts'
+import { DEFAULT_ENCODER } from '../learn/index.ts'
 import type { Lead } from '../runtimes/index.ts'
 import { describeTrace } from '../tasks/index.ts'
 import { type Clock, systemClock } from '../util/index.ts'
 import { type OwnedWorkspace, openWorkspace } from '../workspace/index.ts'
 import { createGateway, type Gateway } from './app.ts'
 import { extended } from './context.ts'
+import { createEmbedder } from './embedder.ts'
 import type { JobRunner } from './jobs.ts'
 import type { OpenLeadsOptions } from './leads.ts'
 import { checkListenable, type Listening, type ListenOptions } from './listen.ts'
@@ -165,6 +167,7 @@ export async function openUnderstudy(options: OpenUnderstudyOptions): Promise<Un
       log,
       telemetry: telemetryOf(logs, config, env, '0'),
       isStageOpen: () => isStageOpen,
+      localAnswer: createEmbedder({ names: [DEFAULT_ENCODER], open: () => loader.encoder() }),
     })
     const listen = async (): Promise<Listening> => {
       const listening = await gateway.listen({ host, port })

@@ -4,6 +4,7 @@ import type { Lead } from '../runtimes/index.ts'
 import type { Upstreams } from '../upstreams/index.ts'
 import type { Clock } from '../util/index.ts'
 import type { Workspace } from '../workspace/index.ts'
+import type { LocalAnswer } from './embedder.ts'
 import type { JobRunner } from './jobs.ts'
 import type { TelemetryOptions } from './observer.ts'
 
@@ -62,6 +63,8 @@ export interface GatewayContext {
   readonly allowedHosts: readonly string[]
   /** Notices for the operator: never bodies, never keys. */
   readonly log: (text: string) => void
+  /** Default: no model of this machine is asked by name. */
+  readonly localAnswer?: LocalAnswer
   /** Default: metrics only. */
   readonly telemetry?: TelemetryOptions
   /** Whether the specialists that the store names were looked for; default: they were. */

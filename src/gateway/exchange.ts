@@ -69,7 +69,12 @@ export async function answerExchange(
     incoming,
   }
   const verdict = await parts.cascade.route(request, intent, incoming.signal)
-  if (verdict.serve && wire.render !== null) return answerHere(parts, turn, verdict, wire.render)
+  if (verdict.serve && wire.render !== null) {
+    return answerHere(parts, turn, verdict, renderFor(turn, verdict, wire.render))
+  }
+  const own =
+    intent.mode === 'lead' ? null : await parts.localAnswer?.(wire, request, incoming.signal)
+  if (own) return answerHere(parts, turn, localVerdict(verdict.decision), { body: own })
   if (intent.mode === 'specialist') throw noSpecialist(verdict.decision)
   return answerByLead(parts, turn, verdict.decision)
 }
@@ -89,21 +94,44 @@ function noSpecialist({ reason, reasonDetail }: Decision): UnderstudyError {
   )
 }
 
-async function answerHere(
-  parts: ExchangeParts,
-  turn: Turn,
-  { task, answer, usage, certificate, decision }: Extract<Verdict, { serve: true }>,
+function renderFor(
+  { id, startedMs, request }: Turn,
+  { task, answer, usage }: Extract<Verdict, { serve: true }>,
   render: (request: ChatRequest, parts: AnswerParts) => Rendered,
-): Promise<Reply> {
-  const { request, id } = turn
-  const rendered = render(request, {
+): Rendered {
+  return render(request, {
     id: id.slice(id.indexOf('_') + 1),
-    created: Math.floor(turn.startedMs / 1000),
+    created: Math.floor(startedMs / 1000),
     model: task.reportedModel ?? request.model,
     answer,
     usage,
     fingerprint: task.specialist.hash,
   })
+}
+
+/** What an answer of this machine's rests on: the certificate of a specialist, or nothing but the model's name. */
+interface OwnVerdict {
+  readonly task: { readonly name: string } | null
+  readonly certificate: string | null
+  readonly decision: Decision
+}
+
+function localVerdict(decision: Decision): OwnVerdict {
+  const reason: Reason = 'local-model'
+  return {
+    task: null,
+    certificate: null,
+    decision: { ...decision, servedBy: 'encoder', reason, leadProbability: 0 },
+  }
+}
+
+async function answerHere(
+  parts: ExchangeParts,
+  turn: Turn,
+  { task, certificate, decision }: OwnVerdict,
+  rendered: Pick<Rendered, 'body'> & Partial<Rendered>,
+): Promise<Reply> {
+  const { request, id } = turn
   const isRecorded = await parts.recorder.record(
     {
       ...exchangeOf(parts, turn, decision),
@@ -117,12 +145,13 @@ async function answerHere(
   parts.tally.count(decision.servedBy)
   const headers = servedHeaders({
     servedBy: decision.servedBy,
-    task: task.name,
+    task: task?.name ?? null,
     decision,
     certificate,
     decisionId: isRecorded ? id : null,
   })
-  if (!request.isStream) return jsonReply(rendered.body, 200, headers)
+  const { stream } = rendered
+  if (!request.isStream || stream === undefined) return jsonReply(rendered.body, 200, headers)
   return {
     status: 200,
     headers: {
@@ -130,7 +159,7 @@ async function answerHere(
       'cache-control': 'no-cache',
       ...headers,
     },
-    body: rendered.stream(),
+    body: stream(),
   }
 }
 

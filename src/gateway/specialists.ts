@@ -11,7 +11,7 @@ import {
   type StoredOutcome,
   type StoredSpecialist,
 } from '../learn/index.ts'
-import type { ClassifierParts, Specialist } from '../models/index.ts'
+import type { ClassifierParts, EncoderHandle, Specialist } from '../models/index.ts'
 import { writeFileAtomic } from '../platform/index.ts'
 import { openRuntimePool } from '../runtimes/index.ts'
 import type { LiveRow } from '../store/index.ts'
@@ -26,6 +26,8 @@ export interface SpecialistLoader {
   warm(dataDir: string): void
   /** The tasks that are live now. Specialists that stay on stage stay open. */
   load(workspace: OwnedWorkspace): Promise<readonly LiveTask[]>
+  /** The encoder that they share, without fetching it; null where it is not on this machine. */
+  encoder(): Promise<EncoderHandle | null>
   close(): Promise<void>
 }
 
@@ -118,6 +120,13 @@ export function createSpecialistLoader(log: (text: string) => void): SpecialistL
       )
       await keepTiers(workspace.dataDir, tasks)
       return tasks
+    },
+    async encoder() {
+      await warming
+      parts ??= openEncoderParts({ openRuntime, offline: true }).then(({ parts: opened }) => opened)
+      const opened = await parts
+      if (opened.encoder === null) parts = null // It may be there at the next try.
+      return opened.encoder
     },
     async close() {
       await warming

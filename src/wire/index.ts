@@ -51,6 +51,11 @@ export {
 export type * from './types.ts'
 export { type UnfoldOptions, unfoldCompletion } from './unfold.ts'
 export { CHAT } from './wires/chat.ts'
+export {
+  type EmbeddingsRequest,
+  parseEmbeddingsRequest,
+  renderEmbeddings,
+} from './wires/embeddings.ts'
 export { WIRES, wireAt } from './wires/registry.ts'
 export type {
   AnswerParts,
