@@ -138,6 +138,12 @@ export const SETTINGS = {
     env: 'UNDERSTUDY_LOG_LEVEL',
     help: 'What is logged: failed requests from warn on, refused ones from info on, every one with debug.',
   },
+  encoder: {
+    type: 'text',
+    default: null,
+    env: 'UNDERSTUDY_ENCODER',
+    help: 'Encoder of specialists, learned and served: an absolute folder of train or compress; all-minilm-l6-v2 when not set.',
+  },
   targetRisk: {
     type: 'number',
     default: 0.05,

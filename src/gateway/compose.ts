@@ -79,7 +79,7 @@ export async function openUnderstudy(options: OpenUnderstudyOptions): Promise<Un
   const config = await loadConfig(source)
   const logs = logOf(options, config, clock)
   const { log } = logs
-  const loader = createSpecialistLoader(log)
+  const loader = createSpecialistLoader(log, config.settings.encoder)
   const { loadLive = ({ workspace }) => loader.load(workspace) } = options
   const { databaseUrl, durability } = config.settings
   const { host = config.settings.host, port = config.settings.port } = options.listen ?? {}

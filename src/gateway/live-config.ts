@@ -36,7 +36,7 @@ export interface LiveConfigOptions {
 }
 
 /** Settings that only a start reads. */
-const NEED_RESTART = ['host', 'port', 'databaseUrl', 'durability'] as const
+const NEED_RESTART = ['host', 'port', 'databaseUrl', 'durability', 'encoder'] as const
 
 /** @throws config-invalid, and what opening leads throws */
 export async function openLiveConfig(

@@ -31,8 +31,14 @@ export interface SpecialistLoader {
   close(): Promise<void>
 }
 
-/** Opens the encoder and its threads with the first specialist that needs them. */
-export function createSpecialistLoader(log: (text: string) => void): SpecialistLoader {
+/**
+ * Opens the encoder and its threads with the first specialist that needs them.
+ * @param encoder folder or name; null: the default
+ */
+export function createSpecialistLoader(
+  log: (text: string) => void,
+  encoder: string | null,
+): SpecialistLoader {
   let parts: Promise<ClassifierParts> | null = null
   let warming: Promise<void> = Promise.resolve()
   let open: ReadonlyMap<string, Specialist<string>> = new Map()
@@ -41,7 +47,7 @@ export function createSpecialistLoader(log: (text: string) => void): SpecialistL
   const partsFor = async (tier: string): Promise<ClassifierParts> => {
     if (tier === 'reflex') return { encoder: null, runtime: null }
     await warming
-    parts ??= openEncoderParts({ openRuntime }).then(({ parts: opened, notice }) => {
+    parts ??= openEncoderParts({ openRuntime, encoder }).then(({ parts: opened, notice }) => {
       if (notice !== null) log(notice)
       return opened
     })
@@ -57,7 +63,7 @@ export function createSpecialistLoader(log: (text: string) => void): SpecialistL
     const tiers = await readTiers(dataDir)
     if (!tiers.includes('encoder')) return
     // Without the network: whether a download is worth it, only the store knows.
-    const { parts: opened } = await openEncoderParts({ openRuntime, offline: true })
+    const { parts: opened } = await openEncoderParts({ openRuntime, encoder, offline: true })
     if (opened.runtime !== null) parts = Promise.resolve(opened)
   }
 

@@ -14,10 +14,13 @@ import type { JobRunner, JobTools } from './jobs.ts'
 /** Jobs by kind, for `POST /understudy/v1/jobs`. */
 export function createWork(house: House): Readonly<Record<string, JobRunner>> {
   const { workspace, refreshLive } = house
+  // Of the start, also after a reload: learned on and served by must be one.
+  const { encoder } = house.config.settings
   const settings = (): JobSettings => ({
     durability: house.config.settings.durability === 'sync' ? 'sync' : 'group',
     prices: house.config.prices,
     signingKeyPath: null,
+    encoder,
   })
   let last: Promise<unknown> = Promise.resolve()
 

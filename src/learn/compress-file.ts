@@ -97,7 +97,8 @@ export async function compressFile(
       signal,
       onProgress: onEvent,
     })
-    if (out !== null) await keep(out, chosen, { labels, report })
+    const isTrained = source.labels !== null || chosen.variant.lesson !== undefined
+    if (out !== null) await keep(out, chosen, { labels, report, isTrained })
     await rm(stateDir, { recursive: true, force: true })
     const notices = noticesOf(report, { wasSeen, hasOwnClassifier: source.labels !== null })
     const rowCount = rows.length + (held?.rows.length ?? 0)
@@ -157,7 +158,15 @@ function noticesOf(
 async function keep(
   folder: string,
   { model, graph, variant, grid }: CompressedClassifier,
-  { labels, report }: { readonly labels: readonly string[]; readonly report: CompressReport },
+  {
+    labels,
+    report,
+    isTrained,
+  }: {
+    readonly labels: readonly string[]
+    readonly report: CompressReport
+    readonly isTrained: boolean
+  },
 ): Promise<void> {
   const { precision } = variant
   if (precision === 'float32') {
@@ -165,5 +174,12 @@ async function keep(
     return writeModelFolder(folder, { ...model, ...more })
   }
   const record = { variant, grid, report }
-  await writeCompressedFolder(folder, { ...model, precision, graph, labels, record })
+  await writeCompressedFolder(folder, {
+    ...model,
+    precision,
+    graph,
+    labels,
+    isTrained,
+    record,
+  })
 }

@@ -28,6 +28,8 @@ export interface JobSettings {
   readonly durability: 'group' | 'sync'
   readonly prices: Readonly<Record<string, { readonly inUsd: number; readonly outUsd: number }>>
   readonly signingKeyPath: string | null
+  /** Folder or name; null: the default. */
+  readonly encoder: string | null
 }
 
 export type JobMessage =

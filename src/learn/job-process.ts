@@ -54,6 +54,7 @@ function run(
       workspace,
       openParts: () =>
         openEncoderParts({
+          encoder: settings.encoder,
           openRuntime: () => openInProcessRuntime({ threads: THREADS }),
           signal,
           onEvent,

@@ -26,6 +26,7 @@ const one: CompressedFolder = {
   precision: 'int8',
   graph: Buffer.of(8, 10, 1),
   labels: ['refund', '__proto__'],
+  isTrained: true,
   record: { rows: [1, 2] },
 }
 
@@ -43,7 +44,8 @@ it('reads back what was written, and never writes over it', async () => {
 })
 
 it.each([
-  ['model.onnx', Buffer.of(8, 10, 2), /not the one that its manifest names/],
+  ['model.onnx', Buffer.of(8, 10, 2), /model.onnx is not the one that its manifest names/],
+  ['tokenizer.json', '{}', /tokenizer.json is not the one that its manifest names/],
   ['understudy.json', '{"format":"understudy-compressed","version":2}', /not understood/],
   ['understudy.json', '{', /not understood/],
   ['config.json', '{}', /config.json/],

@@ -18,6 +18,8 @@ export interface CompressedFolder extends Pick<ModelFolder, 'config' | 'tokenize
   readonly graph: Uint8Array
   /** Names of the logits, in order. */
   readonly labels: readonly string[]
+  /** Whether the encoder below the classifier was trained on labelled rows. */
+  readonly isTrained: boolean
   /** What was done and measured, as plain JSON; shown, never read by what serves. */
   readonly record: unknown
 }
@@ -28,6 +30,9 @@ const manifestSchema = z.object({
   precision: z.enum(['int8', 'int4']),
   /** SHA-256 of `model.onnx`. */
   graphHash: z.string(),
+  /** SHA-256 of `tokenizer.json`: a trimmed one numbers tokens as no other does. */
+  tokenizerHash: z.string(),
+  isTrained: z.boolean(),
   labels: z.array(z.string()).min(1).max(100_000),
   record: z.unknown(),
 })
@@ -38,13 +43,15 @@ const manifestSchema = z.object({
  */
 export async function writeCompressedFolder(
   folder: string,
-  { config, tokenizer, precision, graph, labels, record }: CompressedFolder,
+  { config, tokenizer, precision, graph, labels, isTrained, record }: CompressedFolder,
 ): Promise<void> {
   const manifest: z.infer<typeof manifestSchema> = {
     format: 'understudy-compressed',
     version: 1,
     precision,
     graphHash: sha256(graph),
+    tokenizerHash: sha256(tokenizer.get('tokenizer.json') ?? ''),
+    isTrained,
     labels: [...labels],
     record,
   }
@@ -74,13 +81,18 @@ export async function readCompressedFolder(folder: string): Promise<CompressedFo
     const bytes = await bytesOf(folder, name).catch(() => undefined)
     if (bytes !== undefined) tokenizer.set(name, bytes)
   }
-  if (!tokenizer.has('tokenizer.json')) throw corrupt(folder, 'there is no tokenizer.json')
+  const own = tokenizer.get('tokenizer.json')
+  if (own === undefined) throw corrupt(folder, 'there is no tokenizer.json')
+  if (sha256(own) !== manifest.tokenizerHash) {
+    throw corrupt(folder, 'tokenizer.json is not the one that its manifest names')
+  }
   return {
     config: await readConfig(text),
     tokenizer,
     precision: manifest.precision,
     graph,
     labels: manifest.labels,
+    isTrained: manifest.isTrained,
     record: manifest.record,
   }
 

@@ -38,6 +38,8 @@ export interface CompressedEncoderOptions {
   /** Texts of `tokenizer.json` and, where there is one, `tokenizer_config.json`. */
   readonly tokenizer: string
   readonly tokenizerConfig?: string | undefined
+  /** What the encoder is named by; the graph's SHA-256 without. */
+  readonly weightsHash?: string
   /** Stays open when the encoder is closed. */
   readonly runtime: InferenceRuntime
 }
@@ -96,7 +98,7 @@ async function load(options: CompressedEncoderOptions): Promise<Omit<LoadedEncod
       { help: 'Compress the model again.' },
     )
   }
-  const weightsHash = sha256(graph)
+  const weightsHash = options.weightsHash ?? sha256(graph)
   const session = `encoder/${name}/${weightsHash}`
   await runtime.load(session, graph)
   const budget = BUDGETS[precision]

@@ -60,6 +60,7 @@ export {
 export { padBatch } from './encoder-batches.ts'
 export { type EncoderConfig, parseEncoderConfig } from './encoder-config.ts'
 export { type EncoderFiles, readEncoderFiles } from './encoder-files.ts'
+export { type OpenedEncoderFolder, openEncoderFolder } from './encoder-folder.ts'
 export {
   CLASSIFIER_LOGITS,
   ENCODER_IDS,
