@@ -2,11 +2,13 @@
  * Smaller variants of an encoder classifier side by side: size, time, accuracy, certified coverage, on Banking77.
  *
  *   npm run build && node bench/compress.mjs [--data ../shared/data] [--model FOLDER] [--rows 6000] [--seed 0]
- *                                           [--certified every|chosen] [--python PYTHON] [--out FILE]
+ *                                           [--certified every|chosen] [--budget SECONDS] [--only table|calls]
+ *                                           [--python PYTHON] [--out FILE]
  *
- * Certification rows are a fifth of the input groups, set aside by `splitInputs`; a fifth of the rest selects. Then the bare
- * runtime call at batch 1 and 16 tokens, float32 and quantised taking turns, with 1 and 2 threads; with `--python`, PyTorch's
- * dynamic int8 quantisation beside its float32 in the same run (needs torch and transformers).
+ * Certification rows are a fifth of the input groups, set aside by `splitInputs`; a fifth of the rest selects. `--budget` is for
+ * training what is left after layers are dropped, all variants together; those without time are left out. Then, or with
+ * `--only calls` alone, the bare runtime call at batch 1 and 16 tokens, float32 and quantised taking turns, with 1 and 2 threads;
+ * with `--python`, PyTorch's dynamic int8 quantisation beside its float32 in the same run (needs torch and transformers).
  */
 import { spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
@@ -34,8 +36,10 @@ const { values: options } = parseArgs({
     rows: { type: 'string', default: '6000' },
     seed: { type: 'string', default: '0' },
     certified: { type: 'string', default: 'every' },
+    budget: { type: 'string', default: '600' },
     rounds: { type: 'string', default: '40' },
     python: { type: 'string' },
+    only: { type: 'string' },
     out: { type: 'string' },
   },
 })
@@ -46,31 +50,40 @@ const around = surroundings()
 console.log(surroundingsLine(around))
 const folder = options.model ?? (await ensureModel('all-minilm-l6-v2')).dir
 const model = await readModelFolder(folder)
-const variants = defaultVariants(model.config)
-const { training, certification, classCount } = readSplit()
-const runtime = await openInProcessRuntime()
-const { report } = await compressClassifier({
-  model,
-  variants,
-  classCount,
-  training,
-  certification,
-  targetRisk: 0.05,
-  delta: 0.1,
-  certified: options.certified,
-  seed: Number(options.seed),
-  runtime,
-  signal: new AbortController().signal,
-  onProgress: (stage, done, total) => console.error(`${done + 1}/${total} ${stage}`),
-})
-await runtime.close()
-console.log(renderCompressReport(report))
-const trimming = trimmingReport(model, trimVocabulary(model, training.inputs), certification.inputs)
-console.log('trimming, on texts it was not made for:', JSON.stringify(trimming))
-const bare = await bareCalls()
+const table = options.only === 'calls' ? null : await tableOfVariants()
+const bare = options.only === 'table' ? null : await bareCalls()
 if (options.python !== undefined) peer()
 if (options.out !== undefined) {
-  writeFileSync(options.out, `${JSON.stringify({ ...around, report, trimming, bare }, null, 2)}\n`)
+  writeFileSync(options.out, `${JSON.stringify({ ...around, ...table, bare }, null, 2)}\n`)
+}
+
+async function tableOfVariants() {
+  const { training, certification, classCount } = readSplit()
+  const runtime = await openInProcessRuntime()
+  const { report } = await compressClassifier({
+    model,
+    variants: defaultVariants(model.config),
+    classCount,
+    training,
+    certification,
+    targetRisk: 0.05,
+    delta: 0.1,
+    certified: options.certified,
+    seed: Number(options.seed),
+    runtime,
+    signal: new AbortController().signal,
+    retraining: { runtime, budgetMs: 1000 * Number(options.budget), stateDir: null },
+    onProgress({ stage, done, total, note = '' }) {
+      if (stage === 'variants' || done === total) console.error(`${stage} ${done}/${total} ${note}`)
+    },
+  })
+  await runtime.close()
+  console.log(renderCompressReport(report))
+  if (report.leftOut.length > 0) console.log('no time to train:', report.leftOut.join('; '))
+  const trimmed = trimVocabulary(model, training.inputs)
+  const trimming = trimmingReport(model, trimmed, certification.inputs)
+  console.log('trimming, on texts it was not made for:', JSON.stringify(trimming))
+  return { report, trimming }
 }
 
 /** Rows of the data by role, certification rows one of each group. */
