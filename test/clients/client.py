@@ -1,57 +1,53 @@
-"""Drives the official Python client through a list of calls and prints what it understood, as one JSON object."""
+"""Makes an official Python client do a list of calls and prints what it understood of each, as one JSON object."""
 
+import importlib
 import json
 import sys
+from functools import reduce
 
-import openai
-
-base_url, headers = sys.argv[1], json.loads(sys.argv[2])
-client = openai.OpenAI(
-    base_url=base_url, api_key="sk-caller", max_retries=0, timeout=10, default_headers=headers
+order = json.load(sys.stdin)
+module = importlib.import_module(order["client"])
+Client = {"openai": "OpenAI", "anthropic": "Anthropic"}[order["client"]]
+client = getattr(module, Client)(
+    base_url=order["baseUrl"],
+    api_key="sk-caller",
+    max_retries=0,
+    timeout=10,
+    default_headers=order["headers"],
 )
-MESSAGES = [
-    {"role": "system", "content": "Name the intent."},
-    {"role": "user", "content": "I lost my card"},
-]
-SCHEMA = {
-    "type": "object",
-    "properties": {"label": {"enum": ["card_lost", "refund"]}},
-    "required": ["label"],
-}
-TOOLS = {
-    "tools": [{"type": "function", "function": {"name": "classify", "parameters": SCHEMA}}],
-    "tool_choice": {"type": "function", "function": {"name": "classify"}},
-}
 
 
-def plain(model="gpt-4o-mini", **more):
-    return client.chat.completions.create(model=model, messages=MESSAGES, **more).model_dump()
+def method(path):
+    return reduce(getattr, path.split("."), client)
 
 
-def stream(model="gpt-4o-mini", **more):
-    chunks = client.chat.completions.create(model=model, messages=MESSAGES, stream=True, **more)
-    return [chunk.model_dump() for chunk in chunks]
+def dump(value):
+    return value.model_dump() if hasattr(value, "model_dump") else value
 
 
-def failure(call):
+def plain(path, args):
+    result = method(path)(**args)
+    return [dump(one) for one in result] if path == "models.list" else dump(result)
+
+
+def stream(path, args):
+    return [dump(event) for event in method(path)(**args)]
+
+
+def gather(path, args):
+    with method(path)(**args) as events:
+        final = "get_final_response" if path.startswith("responses") else "get_final_message"
+        return dump(getattr(events, final)())
+
+
+def fail(path, args):
     try:
-        return {"unexpected": call()}
-    except openai.APIStatusError as error:
+        return {"unexpected": (stream if args.get("stream") else plain)(path, args)}
+    except module.APIStatusError as error:
         return {"class": type(error).__name__, "status": error.status_code, "body": error.body}
-    except openai.APIError as error:
-        return {"class": type(error).__name__, "message": error.message, "code": error.code}
+    except module.APIError as error:
+        return {"class": type(error).__name__, "message": error.message, "body": error.body}
 
 
-CALLS = {
-    "plain": plain,
-    "stream": stream,
-    "streamUsage": lambda: stream(stream_options={"include_usage": True}),
-    "tool": lambda: plain(**TOOLS),
-    "toolStream": lambda: stream(**TOOLS),
-    "error": lambda: failure(lambda: plain(model="error-429")),
-    "badRequest": lambda: failure(lambda: plain(extra_body={"messages": "x"})),
-    "unfinished": lambda: failure(lambda: stream(model="unfinished")),
-    "models": lambda: [model.model_dump() for model in client.models.list()],
-}
-
-print(json.dumps({name: CALLS[name]() for name in sys.argv[3].split(",")}))
+MODES = {"plain": plain, "stream": stream, "gather": gather, "fail": fail}
+print(json.dumps({c["name"]: MODES[c["mode"]](c["method"], c["args"]) for c in order["calls"]}))

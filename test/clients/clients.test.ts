@@ -1,40 +1,25 @@
-/** The official clients, through the gateway and directly: they must understand the same. */
-import { execFile } from 'node:child_process'
-import { existsSync } from 'node:fs'
-import { mkdir, rm } from 'node:fs/promises'
-import { join } from 'node:path'
-import { promisify } from 'node:util'
-import OpenAI, { APIError } from 'openai'
+/** The official clients, through the gateway and directly: they must understand the same, field by field. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Listening } from '../../src/gateway/index.ts'
 import { type Lead, openRemoteLead } from '../../src/runtimes/index.ts'
-import { scriptedTask, testGateway } from '../gateway/scripted.ts'
+import { scriptedTask, type TestGateway, testGateway } from '../gateway/scripted.ts'
 import { openStubLead, type StubLead } from '../gateway/stub-lead.ts'
-
-const run = promisify(execFile)
-const root = join(import.meta.dirname, '..', '..')
-const venv = join(root, '.cache', 'clients')
-const python = join(venv, 'bin', 'python')
-
-const CALLS = ['plain', 'stream', 'streamUsage', 'tool', 'toolStream', 'error', 'models'] as const
-type Call = (typeof CALLS)[number] | 'unfinished' | 'badRequest'
-
-/** Runs calls with one client and tells what it understood of each. */
-type Client = (
-  baseUrl: string,
-  calls: readonly Call[],
-  headers?: Readonly<Record<string, string>>,
-) => Promise<Record<string, unknown>>
+import { ANTHROPIC_CALLS, BROKEN_CALLS, OPENAI_CALLS, SPECIALIST_CALLS } from './calls.ts'
+import { npmClient } from './npm-client.ts'
+import type { Order } from './order.ts'
+import { pythonClient, pythonProblem } from './python-client.ts'
 
 let stub: StubLead
 let lead: Lead
+let parts: TestGateway
 let listening: Listening
 
 beforeAll(async () => {
   stub = await openStubLead()
   lead = openRemoteLead({ url: stub.url })
   const live = [scriptedTask({ name: 'intent', label: 'card_lost', score: 0.99 })]
-  listening = await testGateway({ lead }, live).gateway.listen({ port: 0 })
+  parts = testGateway({ lead }, live)
+  listening = await parts.gateway.listen({ port: 0 })
 })
 afterAll(async () => {
   await listening.close()
@@ -42,159 +27,106 @@ afterAll(async () => {
   await stub.close()
 })
 
-const messages = [
-  { role: 'system' as const, content: 'Name the intent.' },
-  { role: 'user' as const, content: 'I lost my card' },
-]
-const parameters = {
-  type: 'object',
-  properties: { label: { enum: ['card_lost', 'refund'] } },
-  required: ['label'],
-}
-const tools = {
-  tools: [{ type: 'function' as const, function: { name: 'classify', parameters } }],
-  tool_choice: { type: 'function' as const, function: { name: 'classify' } },
-}
-
-const npmClient: Client = async (baseURL, calls, headers = {}) => {
-  const client = new OpenAI({
-    baseURL,
-    apiKey: 'sk-caller',
-    maxRetries: 0,
-    defaultHeaders: headers,
-  })
-  const plain = (more: object = {}) =>
-    client.chat.completions.create({ model: 'gpt-4o-mini', messages, ...more })
-  const stream = async (more: object = {}) => {
-    const chunks = []
-    const body = { model: 'gpt-4o-mini', messages, ...more, stream: true as const }
-    for await (const chunk of await client.chat.completions.create(body)) chunks.push(chunk)
-    return chunks
-  }
-  const failure = async (call: () => Promise<unknown>) => {
-    try {
-      return { unexpected: await call() }
-    } catch (error) {
-      if (!(error instanceof APIError)) throw error
-      const { status, code, type, param, message } = error
-      return { class: error.constructor.name, status, code, type, param, message }
-    }
-  }
-  const table: Record<Call, () => Promise<unknown>> = {
-    plain,
-    stream,
-    streamUsage: () => stream({ stream_options: { include_usage: true } }),
-    tool: () => plain(tools),
-    toolStream: () => stream(tools),
-    error: () => failure(() => plain({ model: 'error-429' })),
-    badRequest: () => failure(() => plain({ messages: 'x' })),
-    unfinished: () => failure(() => stream({ model: 'unfinished' })),
-    models: async () => (await client.models.list()).data,
-  }
-  const understood: Record<string, unknown> = {}
-  for (const call of calls) {
-    understood[call] = JSON.parse(JSON.stringify(await table[call]()))
-  }
-  return understood
-}
-
-const pythonClient: Client = async (baseUrl, calls, headers = {}) => {
-  const script = join(import.meta.dirname, 'client.py')
-  const args = [script, baseUrl, JSON.stringify(headers), calls.join(',')]
-  const { stdout } = await run(python, args, { maxBuffer: 2 ** 24 })
-  return JSON.parse(stdout) as Record<string, unknown>
-}
-
-/** Makes the virtual environment where it is missing; says why it cannot. */
-async function pythonProblem(): Promise<string | null> {
-  if (existsSync(join(venv, 'ready'))) return null
-  const requirements = join(import.meta.dirname, 'requirements.txt')
-  try {
-    await rm(venv, { recursive: true, force: true })
-    await run('python3', ['-m', 'venv', venv], { timeout: 60_000 })
-    await run(python, ['-m', 'pip', 'install', '--quiet', '-r', requirements], { timeout: 240_000 })
-    await mkdir(join(venv, 'ready'))
-    return null
-  } catch (error) {
-    await rm(venv, { recursive: true, force: true })
-    return error instanceof Error ? (error.message.split('\n')[0] as string) : String(error)
-  }
-}
-
 const problem = await pythonProblem()
-if (problem !== null) console.warn(`Skipped: the Python client cannot be installed (${problem}).`)
+if (problem !== null) console.warn(`Skipped: the Python clients cannot be installed (${problem}).`)
+
+const ALL = { openai: OPENAI_CALLS, anthropic: ANTHROPIC_CALLS }
 
 describe.each([
-  ['npm', npmClient, true],
-  ['PyPI', pythonClient, problem === null],
-] as const)('the official client from %s', (_name, client, isThere) => {
+  ['OpenAI’s, npm', 'openai', npmClient, true],
+  ['OpenAI’s, Python', 'openai', pythonClient, problem === null],
+  ['Anthropic’s, npm', 'anthropic', npmClient, true],
+  ['Anthropic’s, Python', 'anthropic', pythonClient, problem === null],
+] as const)('the official client: %s', (_name, client, run, isThere) => {
+  const at = (root: string): string => (client === 'openai' ? `${root}/v1` : root)
+  const direct = (calls: Order['calls']) =>
+    run({ client, baseUrl: at(new URL(stub.url).origin), headers: {}, calls })
+  const here = (calls: Order['calls'], headers: Order['headers'] = {}) =>
+    run({ client, baseUrl: at(listening.address), headers, calls })
+
   test.skipIf(!isThere)('understands the gateway as it understands the lead', async () => {
-    const direct = await client(stub.url, CALLS)
-    expect(Object.keys(direct)).toEqual([...CALLS])
-    expect(direct.plain).toHaveProperty('choices.0.message.content', 'Grüße, 世界 🌍.')
-    expect(await client(`${listening.address}/v1`, CALLS)).toEqual(direct)
+    const expected = await direct(ALL[client])
+    expect(Object.keys(expected)).toEqual(ALL[client].map(({ name }) => name))
+    expect(JSON.stringify(expected)).toContain('Grüße, 世界 🌍.')
+    expect(JSON.stringify(expected)).not.toContain('"unexpected"')
+    const before = parts.workspace.traces.length
+    const understood = await here(ALL[client])
+    for (const { name } of ALL[client]) expect(understood[name], name).toEqual(expected[name])
+    const recorded = parts.workspace.traces.slice(before)
+    expect(recorded.every(trace => trace.isComplete)).toBe(true)
+    const unrecorded = ['models', 'count-tokens']
+    const names = ALL[client].map(({ name }) => name).filter(name => !unrecorded.includes(name))
+    expect(recorded).toHaveLength(names.length)
   })
 
-  test.skipIf(!isThere)('understands a specialist field by field as it does the lead', async () => {
-    const calls = ['plain', 'stream', 'streamUsage', 'tool', 'toolStream'] as const
-    const direct = await client(stub.url, calls)
-    const here = await client(`${listening.address}/v1`, calls, {
+  test.skipIf(!isThere)('understands a specialist as it does the lead', async () => {
+    const calls = SPECIALIST_CALLS[client]
+    const understood = await here(calls, {
       'x-understudy-task': 'intent',
       'x-understudy-mode': 'specialist',
     })
-    for (const call of ['plain', 'tool'] as const) {
-      expect(shapeOf(here[call])).toEqual(shapeOf(direct[call]))
+    for (const { name } of calls) {
+      expect(JSON.stringify(understood[name]), name).toMatch(/card_lost/)
     }
-    expect(here.plain).toHaveProperty('choices.0.message.content', 'card_lost')
-    expect(contentOf(here.stream)).toBe('card_lost')
-    expect(argumentsOf(here.toolStream)).toBe('{"label":"card_lost"}')
-    expect(finishOf(here.toolStream)).toBe(finishOf(direct.toolStream))
-    expect(lastOf(here.streamUsage)).toMatchObject({ choices: [], usage: { total_tokens: 7 } })
-    for (const call of ['stream', 'toolStream'] as const) {
-      expect(shapeOf(lastOf(here[call]))).toEqual(shapeOf(lastOf(direct[call])))
+    const shared = SHARED[client] ?? {}
+    const inCommon = calls.filter(({ name }) => name in shared)
+    const expected = await direct(inCommon)
+    for (const { name } of inCommon) {
+      const known = [understood[name], expected[name]].map(value => shapeOf(value))
+      expect(known[0], name).toMatchObject(pick(known[1], shared[name] ?? []))
+    }
+    // What the client adds a stream up to is what it understands of the plain answer.
+    for (const { name, mode } of calls) {
+      if (mode !== 'gather') continue
+      const whole = understood[name.replace(/-gather$/u, '')]
+      expect(told(understood[name]), name).toEqual(told(whole))
     }
   })
 
   test.skipIf(!isThere)(
     'raises an API error where a stream breaks off or a body is wrong',
     async () => {
-      const { unfinished, badRequest } = await client(`${listening.address}/v1`, [
-        'unfinished',
-        'badRequest',
-      ])
-      expect(unfinished).toMatchObject({
-        class: 'APIError',
-        code: 'upstream_unavailable',
-        message: expect.stringContaining('cannot be reached'),
-      })
-      expect(badRequest).toMatchObject({ class: 'BadRequestError', status: 400 })
-      expect(JSON.stringify(badRequest)).toContain('"messages"')
+      const { 'bad-request': bad, ...broken } = await here(BROKEN_CALLS[client])
+      for (const [name, failure] of Object.entries(broken)) {
+        expect(failure, name).toMatchObject({
+          class: expect.stringMatching(/^API(Status)?Error$/u),
+        })
+        expect(JSON.stringify(failure), name).toContain('cannot be reached')
+      }
+      expect(bad).toMatchObject({ class: 'BadRequestError', status: 400 })
+      expect(JSON.stringify(bad)).toContain('messages')
     },
   )
 })
 
-interface Chunk {
-  readonly choices: readonly {
-    readonly finish_reason: string | null
-    readonly delta: {
-      readonly content?: string | null
-      readonly tool_calls?: readonly { readonly function: { readonly arguments: string } }[] | null
-    }
-  }[]
+/** Fields that a specialist's plain answer has in common with the stub lead's, by call. */
+const SHARED: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
+  openai: {
+    chat: ['id', 'object', 'created', 'model', 'choices', 'usage', 'service_tier'],
+    'chat-tool': ['id', 'object', 'created', 'model', 'choices', 'usage', 'service_tier'],
+    responses: ['id', 'object', 'created_at', 'status', 'error', 'model', 'tools', 'usage', 'text'],
+  },
+  anthropic: {
+    messages: ['id', 'type', 'role', 'content', 'model', 'stop_reason', 'stop_sequence'],
+    'messages-tool': ['id', 'type', 'role', 'model', 'stop_reason', 'stop_sequence'],
+  },
 }
 
-const lastOf = (chunks: unknown): unknown => (chunks as unknown[]).at(-1)
-const choicesOf = (chunks: unknown) => (chunks as Chunk[]).flatMap(chunk => chunk.choices)
-const contentOf = (chunks: unknown): string =>
-  choicesOf(chunks)
-    .map(({ delta }) => delta.content ?? '')
-    .join('')
-const argumentsOf = (chunks: unknown): string =>
-  choicesOf(chunks)
-    .flatMap(({ delta }) => delta.tool_calls ?? [])
-    .map(call => call.function.arguments)
-    .join('')
-const finishOf = (chunks: unknown): unknown => choicesOf(chunks).at(-1)?.finish_reason
+function pick(value: unknown, names: readonly string[]): object {
+  const fields = value as Readonly<Record<string, unknown>>
+  return Object.fromEntries(names.map(name => [name, fields[name]]))
+}
+
+/** What an answer says, without ids and times. */
+function told(value: unknown): unknown {
+  const { content, output, stop_reason: stop, status, usage } = value as Record<string, unknown>
+  const ids = /^(id|call_id|parsed|parsed_arguments|parsed_output|caller|citations|__json_buf)$/u
+  const plain = JSON.stringify({ content, output, stop, status }, (name, field) =>
+    ids.test(name) || field === null ? undefined : field,
+  )
+  const counts = JSON.stringify(usage).match(/"(?:input|output)_tokens":\d+/gu)
+  return [JSON.parse(plain), counts]
+}
 
 /** The fields of a value with the types of their values; texts that differ are alike. */
 function shapeOf(value: unknown): unknown {
