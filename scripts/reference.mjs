@@ -9,6 +9,11 @@ export const ERROR_MEANINGS = {
   'config-invalid':
     'The configuration file or an environment variable is wrong; the message names line and key.',
   'key-invalid': 'This gateway has keys, and the request presents none of them.',
+  'role-insufficient': 'The key is good, and its role does not open this path.',
+  'model-forbidden': 'The key may not call this model or route.',
+  'rate-limited':
+    'The key has used its requests or tokens per minute; `Retry-After` and the `x-ratelimit-*` headers say when to try again.',
+  'budget-exceeded': 'The key has used its budget; specialists still answer it, the lead does not.',
   'origin-forbidden':
     'A web page of another origin tried to use a gateway that is open without a key.',
   'not-found': 'There is nothing under this name or path.',

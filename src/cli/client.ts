@@ -87,17 +87,16 @@ function httpClient(address: string, key: string | undefined): Client {
 async function openInProcess(options: ConnectOptions): Promise<Client> {
   const { openUnderstudy } = await import('../gateway/index.ts')
   const { dataDir, env = process.env, configFile } = options
-  const { gateway, config, close } = await openUnderstudy({
+  const { gateway, close } = await openUnderstudy({
     dataDir,
     env,
     lead: null,
     loadLive: async () => [],
     ...(configFile === undefined ? {} : { configFile }),
   })
-  // Whoever may open the folder may do all that any key allows.
-  const key = config.keys[0]?.key
   return {
-    request: async (path, init = {}) => gateway.request(path, withKey(init, key)),
+    // Whoever may open the folder may do all that any key allows.
+    request: async (path, init = {}) => gateway.requestAsOwner(path, init),
     close,
   }
 }

@@ -1,4 +1,5 @@
 /** Layer 2: settings, upstreams and routes, keys, prices. */
+export { parseKeyRequest } from './key-request.ts'
 export { type BudgetPeriod, type ConfigKey, type KeyRole, type KeyRules, keyRules } from './keys.ts'
 export {
   type Config,

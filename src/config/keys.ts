@@ -26,7 +26,7 @@ export interface ConfigKey extends KeyRules {
   readonly name: string
 }
 
-type RulesSection = Omit<KeySection, 'key' | 'name'>
+export type RulesSection = Omit<KeySection, 'key' | 'name'>
 
 /** The rules that a section of the file, or the body of a request, states. */
 export function keyRules(section: RulesSection): KeyRules {

@@ -4,19 +4,22 @@ import { isUnderstudyError, UnderstudyError } from '../errors.ts'
 import type { RouteTrail } from '../ledger/index.ts'
 import { PROMETHEUS_TYPE, renderPrometheus } from '../telemetry/index.ts'
 import { errorBody, WIRES, type Wire, wireAt } from '../wire/index.ts'
+import { accessInMemory } from './access-options.ts'
 import { createApi } from './api.ts'
-import { authenticate, checkBrowserOrigin, checkOperator } from './callers.ts'
+import { authenticate, checkBrowserOrigin, checkRole } from './callers.ts'
 import { extended, type GatewayContext } from './context.ts'
 import { answerExchange, type ExchangeParts } from './exchange.ts'
 import { fromFetch } from './fetch-request.ts'
 import { createGate } from './gate.ts'
 import type { Door, Incoming, RawRequest } from './incoming.ts'
-import { trailHeaders } from './intent.ts'
+import { type HeaderMap, trailHeaders } from './intent.ts'
 import { createJobs } from './jobs.ts'
+import { createKeyRoutes } from './key-routes.ts'
 import { createLeadWatch } from './lead-watch.ts'
 import { type Listening, type ListenOptions, listen } from './listen.ts'
+import { listModels } from './models-list.ts'
 import { createObserver } from './observer.ts'
-import { ownModels, passThrough } from './pass-through.ts'
+import { passThrough } from './pass-through.ts'
 import { readinessReply, withRecordingState } from './readiness.ts'
 import { createRecorder } from './recorder.ts'
 import { jsonReply, type Reply, toResponse } from './reply.ts'
@@ -27,6 +30,8 @@ export interface Gateway {
   fetch(request: Request): Promise<Response>
   /** The same from a path, such as `/v1/models`. */
   request(path: string, init?: RequestInit): Promise<Response>
+  /** The same for whoever may open the data folder in this process, who needs no key for the gateway's own API. */
+  requestAsOwner(path: string, init?: RequestInit): Promise<Response>
   /**
    * Opens a port. @throws usage-invalid when the host is not loopback and no key is configured; or the address cannot be had
    */
@@ -45,8 +50,7 @@ const ANSWERS: Readonly<Record<string, Answer>> = {
       (parts, incoming) => answerExchange(wire, parts, incoming),
     ]),
   ),
-  'GET /v1/models': (parts, incoming) =>
-    parts.lead === null ? ownModels(parts) : passThrough(parts, incoming),
+  'GET /v1/models': listModels,
 }
 
 export function createGateway(context: GatewayContext): Gateway {
@@ -63,7 +67,8 @@ export function createGateway(context: GatewayContext): Gateway {
   })
   const jobRegistry = createJobs(context.jobs, clock)
   const leadWatch = createLeadWatch(context.cascade, log)
-  const parts = extended(context, { recorder, tally: createTally(), leadWatch, observer })
+  const access = context.access ?? accessInMemory(context)
+  const parts = extended(context, { access, recorder, tally: createTally(), leadWatch, observer })
   const startedMs = clock.now()
   let isDraining = false
 
@@ -78,7 +83,8 @@ export function createGateway(context: GatewayContext): Gateway {
     let leave = (): void => {}
     try {
       checkDoor(raw, door)
-      const key = authenticate(context.keys, raw.headers)
+      const key = authenticate(access.keys, raw.headers)
+      checkRole(key, raw.method, pathOf(raw.target))
       leave = await gate.enter(raw.signal)
       const reply = await answer(parts, { ...raw, headers: watch.headers, key, watch })
       return left(watch.answered(withRecordingState(reply, parts)), leave)
@@ -120,15 +126,20 @@ export function createGateway(context: GatewayContext): Gateway {
     ),
   )
   app.get('/metrics', c => {
-    checkOperator(authenticate(context.keys, c.req.header()), c.req.path)
+    checkRole(authenticate(access.keys, c.req.header()), 'GET', c.req.path)
     const text = renderPrometheus(observer.families())
     return new Response(text, { headers: { 'content-type': PROMETHEUS_TYPE } })
   })
   app.use('/understudy/*', async (c, next) => {
-    const key = authenticate(context.keys, c.req.header())
-    checkOperator(key, c.req.path)
+    if (!c.env.isOwner) {
+      checkRole(authenticate(access.keys, c.req.header()), c.req.method, c.req.path)
+    }
     await next()
   })
+  app.route(
+    '/understudy/v1/keys',
+    createKeyRoutes(access, () => context.limits.maxBodyBytes),
+  )
   app.route('/understudy/v1', createApi(extended(parts, { jobRegistry, startedMs })))
 
   const answer = async (request: Request, door: Door): Promise<Response> => app.fetch(request, door)
@@ -136,8 +147,13 @@ export function createGateway(context: GatewayContext): Gateway {
   return {
     fetch: fetchHere,
     request: (path, init) => fetchHere(new Request(new URL(path, 'http://localhost'), init)),
+    requestAsOwner: (path, init) =>
+      answer(new Request(new URL(path, 'http://localhost'), init), {
+        isLoopback: true,
+        isOwner: true,
+      }),
     async listen(options) {
-      const hasKeys = context.keys.length > 0
+      const hasKeys = access.keys.areRequired
       const { address, close } = await listen({ ...options, answer, answerApi, hasKeys, log })
       return {
         address,
@@ -176,10 +192,11 @@ function errorReply(
 
 /** When to come back, and what was tried. */
 function errorHeaders({ details }: UnderstudyError): Record<string, string> {
-  const { retryAfterSeconds, trail } = details
+  const { retryAfterSeconds, trail, headers } = details
   return {
     ...(retryAfterSeconds === undefined ? {} : { 'retry-after': String(retryAfterSeconds) }),
     ...trailHeaders(trail as RouteTrail | undefined),
+    ...(headers as HeaderMap | undefined),
   }
 }
 

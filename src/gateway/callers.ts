@@ -1,8 +1,6 @@
 /** Who may call: keys, and where a browser's request came from. Knows nothing of what is asked. */
-import { timingSafeEqual } from 'node:crypto'
+import type { Key, Keys } from '../access/index.ts'
 import { UnderstudyError } from '../errors.ts'
-import { sha256 } from '../platform/index.ts'
-import type { GatewayKey } from './context.ts'
 
 /** True for an address that only this machine can reach. */
 export function isLoopback(host: string): boolean {
@@ -25,33 +23,25 @@ function presentedKey(headers: Credentials): string {
  * The key that a caller presents, null where none is required.
  * @throws key-invalid
  */
-export function authenticate(keys: readonly GatewayKey[], headers: Credentials): GatewayKey | null {
-  if (keys.length === 0) return null
-  const presented = digest(presentedKey(headers))
-  let found: GatewayKey | null = null
-  // Every key is compared, so that the time taken does not tell which one came close.
-  for (const candidate of keys) {
-    if (timingSafeEqual(presented, digest(candidate.key))) found = candidate
-  }
-  if (found !== null) return found
-  throw new UnderstudyError('key-invalid', 'The key is missing or wrong.', {
-    help: 'Send `Authorization: Bearer KEY`, or `x-api-key: KEY`, with a key of this gateway.',
-  })
+export function authenticate(keys: Keys, headers: Credentials): Key | null {
+  return keys.areRequired ? keys.find(presentedKey(headers)) : null
 }
 
 /**
- * A key that belongs to one app calls models, and nothing else: jobs read files, decisions show every app's prompts.
- * @throws key-invalid
+ * Who may call what: callers the models, auditors what only tells, operators everything. Jobs read files, and decisions
+ * show every app's prompts, so neither is for callers.
+ * @throws role-insufficient
  */
-export function checkOperator(key: GatewayKey | null, path: string): void {
-  if (key === null || key.app === null) return
-  throw new UnderstudyError('key-invalid', `The key of app '${key.app}' does not open ${path}.`, {
-    help: 'Use the operator’s key: UNDERSTUDY_KEY, or one without an app in the configuration.',
-  })
-}
-
-function digest(text: string): Buffer {
-  return Buffer.from(sha256(text), 'hex')
+export function checkRole(key: Key | null, method: string, path: string): void {
+  if (key === null || key.role === 'operator') return
+  const isModel = path.startsWith('/v1/')
+  const isReading = method === 'GET' || method === 'HEAD'
+  if (key.role === 'caller' ? isModel : !isModel && isReading) return
+  throw new UnderstudyError(
+    'role-insufficient',
+    `The key '${key.name}' is a${key.role === 'auditor' ? 'n auditor' : ' caller'}'s, which does not open ${method} ${path.slice(0, 100)}.`,
+    { help: 'Use a key of an operator.' },
+  )
 }
 
 /**

@@ -1,5 +1,6 @@
 /** Puts the whole house together for one data folder: workspace, lead, cascade, gateway. Decides nothing itself. */
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Access } from '../access/index.ts'
 import { type Cascade, createCascade, type LiveTask } from '../cascade/index.ts'
 import { type Config, loadConfig } from '../config/index.ts'
 import { isUnderstudyError } from '../errors.ts'
@@ -8,6 +9,7 @@ import type { Lead } from '../runtimes/index.ts'
 import { describeTrace } from '../tasks/index.ts'
 import { type Clock, systemClock } from '../util/index.ts'
 import { type OwnedWorkspace, openWorkspace } from '../workspace/index.ts'
+import { openAccess, openFolderKeys } from './access-options.ts'
 import { createGateway, type Gateway } from './app.ts'
 import { extended } from './context.ts'
 import { createEmbedder } from './embedder.ts'
@@ -82,9 +84,10 @@ export async function openUnderstudy(options: OpenUnderstudyOptions): Promise<Un
   const loader = createSpecialistLoader(log, config.settings.encoder)
   const { loadLive = ({ workspace }) => loader.load(workspace) } = options
   const { databaseUrl, durability } = config.settings
+  const keys = await openFolderKeys(dataDir, config, clock)
   const { host = config.settings.host, port = config.settings.port } = options.listen ?? {}
   if (options.listen !== undefined) {
-    checkListenable({ host, port, hasKeys: config.keys.length > 0 })
+    checkListenable({ host, port, hasKeys: keys.areRequired })
   }
   if (options.loadLive === undefined) loader.warm(dataDir)
   let onChange: (config: Config, hash: string) => void = () => {}
@@ -109,9 +112,16 @@ export async function openUnderstudy(options: OpenUnderstudyOptions): Promise<Un
     throw error
   })
   const stop = new AbortController()
+  let access: Access | null = null
   try {
+    const { prices } = config
+    const opened = await openAccess(dataDir, { keys, prices, clock, log })
+    access = opened
     const cascade = createCascade({ configHash: live.hash, bindings: config.tasks, clock })
-    onChange = ({ tasks }, configHash) => cascade.configure({ configHash, bindings: tasks })
+    onChange = (next, configHash) => {
+      cascade.configure({ configHash, bindings: next.tasks })
+      opened.configure(next)
+    }
     let isStageOpen = false
     const refresh = async (): Promise<void> => {
       const before = cascade.live()
@@ -149,9 +159,8 @@ export async function openUnderstudy(options: OpenUnderstudyOptions): Promise<Un
       get leadHasKey() {
         return live.config.settings.leadKey !== null
       },
-      get keys() {
-        return live.config.keys
-      },
+      keys: [],
+      access: opened,
       jobs: jobs(house),
       clock,
       get configHash() {
@@ -181,12 +190,13 @@ export async function openUnderstudy(options: OpenUnderstudyOptions): Promise<Un
       gateway,
       listen,
       reload: live.reload,
-      close: closer(house, { gateway, live, loader, stop }),
+      close: closer(house, { gateway, live, loader, stop, access: opened }),
     })
   } catch (error) {
     stop.abort()
     await live.close()
     await loader.close()
+    await access?.close()
     await workspace.close()
     throw error
   }
@@ -238,9 +248,15 @@ function leadOptions(
 
 function closer(
   { workspace, cascade }: House,
-  parts: { gateway: Gateway; live: LiveConfig; loader: SpecialistLoader; stop: AbortController },
+  parts: {
+    gateway: Gateway
+    live: LiveConfig
+    loader: SpecialistLoader
+    stop: AbortController
+    access: Access
+  },
 ): () => Promise<void> {
-  const { gateway, live, loader, stop } = parts
+  const { gateway, live, loader, stop, access } = parts
   let closed: Promise<void> | null = null
   const close = async (): Promise<void> => {
     stop.abort()
@@ -248,6 +264,7 @@ function closer(
     await live.close()
     await Promise.all(cascade.live().map(task => task.specialist.close()))
     await loader.close()
+    await access.close()
     await workspace.close()
   }
   return () => {

@@ -1,5 +1,7 @@
 /** What the gateway is given: everything it uses of the world, so that tests can hand it scripted parts. */
+import type { Access } from '../access/index.ts'
 import type { Cascade } from '../cascade/index.ts'
+import type { KeyRules } from '../config/index.ts'
 import type { Lead } from '../runtimes/index.ts'
 import type { Upstreams } from '../upstreams/index.ts'
 import type { Clock } from '../util/index.ts'
@@ -9,7 +11,7 @@ import type { JobRunner } from './jobs.ts'
 import type { TelemetryOptions } from './observer.ts'
 
 /** A caller's credential. */
-export interface GatewayKey {
+export interface GatewayKey extends Partial<KeyRules> {
   readonly key: string
   /** The app that owns the key; null: whoever holds it says so by header. */
   readonly app: string | null
@@ -48,8 +50,10 @@ export interface GatewayContext {
   readonly lead: Lead | null
   /** True where the lead has a key of its own, so that no caller's Authorization reaches it. */
   readonly leadHasKey: boolean
-  /** Empty: any caller is let in. */
+  /** Keys of a gateway without `access`. Empty: any caller is let in. */
   readonly keys: readonly GatewayKey[]
+  /** Keys, limits and budgets; default: `keys`, counted in memory. */
+  readonly access?: Access
   /** Long work by kind, for `POST /understudy/v1/jobs`. */
   readonly jobs: Readonly<Record<string, JobRunner>>
   readonly clock: Clock

@@ -1,7 +1,9 @@
 /** One exchange on any wire: a specialist answers, or the lead's bytes stream through; either way it is recorded. */
+import type { Access, Ticket } from '../access/index.ts'
 import { REASONS, type Reason, type Verdict } from '../cascade/index.ts'
 import { isUnderstudyError, UnderstudyError } from '../errors.ts'
-import type { Decision, RouteTrail, ServedBy } from '../ledger/index.ts'
+import type { Charge, Decision, RouteTrail, ServedBy } from '../ledger/index.ts'
+import type { LeadResponse } from '../runtimes/index.ts'
 import { newId } from '../util/index.ts'
 import {
   type AnswerParts,
@@ -27,6 +29,7 @@ export interface ExchangeParts extends GatewayContext {
   readonly recorder: Recorder
   readonly tally: Tally
   readonly leadWatch: LeadWatch
+  readonly access: Access
 }
 
 /** One request on its way, with what its record will say in any case. */
@@ -39,6 +42,7 @@ interface Turn {
   readonly intent: Intent
   readonly bytes: Uint8Array
   readonly incoming: Incoming
+  readonly ticket: Ticket
 }
 
 /** A plain answer is held back up to this size, so that its headers can say whether it was recorded. */
@@ -58,6 +62,8 @@ export async function answerExchange(
   const intent = readIntent(incoming.headers, incoming.key)
   const bytes = await incoming.readBody(limits.maxBodyBytes)
   const request = wire.parse(parseJson(decodeUtf8(bytes)))
+  const { model } = request
+  const ticket = parts.access.admit(incoming.key, { model, byteCount: bytes.length })
   const turn: Turn = {
     wire,
     id: newId('dec'),
@@ -67,7 +73,19 @@ export async function answerExchange(
     intent,
     bytes,
     incoming,
+    ticket,
   }
+  try {
+    const reply = await answerTurn(parts, turn)
+    return { ...reply, headers: { ...reply.headers, ...ticket.headers() } }
+  } catch (error) {
+    await ticket.release()
+    throw error
+  }
+}
+
+async function answerTurn(parts: ExchangeParts, turn: Turn): Promise<Reply> {
+  const { wire, request, intent, incoming, ticket } = turn
   const verdict = await parts.cascade.route(request, intent, incoming.signal)
   if (verdict.serve && wire.render !== null) {
     return answerHere(parts, turn, verdict, renderFor(turn, verdict, wire.render))
@@ -76,6 +94,7 @@ export async function answerExchange(
     intent.mode === 'lead' ? null : await parts.localAnswer?.(wire, request, incoming.signal)
   if (own) return answerHere(parts, turn, localVerdict(verdict.decision), { body: own })
   if (intent.mode === 'specialist') throw noSpecialist(verdict.decision)
+  ticket.checkBudget()
   return answerByLead(parts, turn, verdict.decision)
 }
 
@@ -132,6 +151,7 @@ async function answerHere(
   rendered: Pick<Rendered, 'body'> & Partial<Rendered>,
 ): Promise<Reply> {
   const { request, id } = turn
+  await turn.ticket.release()
   const isRecorded = await parts.recorder.record(
     {
       ...exchangeOf(parts, turn, decision),
@@ -181,7 +201,7 @@ function exchangeOf(
 }
 
 async function answerByLead(parts: ExchangeParts, turn: Turn, decision: Decision): Promise<Reply> {
-  const { lead, leadHasKey, keys, limits } = parts
+  const { lead, leadHasKey, access, limits } = parts
   const { wire, incoming, bytes, request } = turn
   if (lead === null) throw noLead()
   const response = await sendToLead(parts, turn, decision, () =>
@@ -191,7 +211,7 @@ async function answerByLead(parts: ExchangeParts, turn: Turn, decision: Decision
       // An answer that is not compressed can be recorded while it streams.
       headers: { ...incoming.headers, 'accept-encoding': 'identity' },
       body: bytes,
-      keepsAuthorization: keys.length === 0 && !leadHasKey,
+      keepsAuthorization: !access.keys.areRequired && !leadHasKey,
       caller: incoming,
     }),
   )
@@ -200,8 +220,9 @@ async function answerByLead(parts: ExchangeParts, turn: Turn, decision: Decision
   const capture = createCapture({ wire, encoding, maxBytes: limits.maxCopyBytes })
   const isCompressed = !['', 'identity'].includes(encoding?.trim() ?? '')
   const isEvents = isEventStream(headers)
-  const record = (isWhole: boolean, isStream: boolean): Promise<boolean> => {
+  const record = async (isWhole: boolean, isStream: boolean): Promise<boolean> => {
     const answer = capture.result()
+    const charge = await chargeOf(turn, response, answer.response)
     parts.leadWatch.note(decision.task, reportedModel(answer.response))
     return parts.recorder.record(
       {
@@ -211,6 +232,7 @@ async function answerByLead(parts: ExchangeParts, turn: Turn, decision: Decision
         isStream,
         isComplete: isWhole && answer.isComplete,
         ...(trail === undefined ? {} : { trail }),
+        ...(charge === null ? {} : { charge }),
       },
       incoming.watch,
     )
@@ -240,6 +262,30 @@ async function answerByLead(parts: ExchangeParts, turn: Turn, decision: Decision
   const { 'content-length': _, ...kept } = headersFromLead(headers)
   const named = { ...leadHeaders(parts, decision, turn.id), ...trailHeaders(trail) }
   return streamReply(pieces, { status, headers: { ...kept, ...named } }, incoming.abort)
+}
+
+/** Counts what the lead's answer cost against the caller's key. What it refused costs nothing. */
+async function chargeOf(
+  { wire, ticket }: Turn,
+  { status, trail }: LeadResponse,
+  response: unknown,
+): Promise<Charge | null> {
+  if (status < 200 || status > 299) {
+    await ticket.release()
+    return null
+  }
+  return ticket.settle({
+    model: reportedModel(response) ?? trail?.model ?? null,
+    usage: wire.usageOf(response),
+    byteCount: textLength(wire, response, status),
+  })
+}
+
+/** Length of what was written, without its envelope where that can be told apart. */
+function textLength(wire: Wire, response: unknown, status: number): number {
+  const { answer } = wire.answerOf(response, status)
+  if (answer === null) return Buffer.byteLength(JSON.stringify(response) ?? '')
+  return Buffer.byteLength(answer.kind === 'text' ? answer.text : answer.argumentsText)
 }
 
 /** Runs a step that needs the lead; where it fails, the failure is recorded as this exchange's answer. */

@@ -1,11 +1,13 @@
 /** A request on its way in, whoever brought it: read lazily, so that what is refused early costs little. */
-import type { GatewayKey } from './context.ts'
+import type { Key } from '../access/index.ts'
 import type { HeaderMap } from './intent.ts'
 import type { RequestWatch } from './observer.ts'
 
 /** How a request came: over a port that other machines reach, or not. */
 export interface Door {
   readonly isLoopback: boolean
+  /** True for who may open the data folder, in this process. */
+  readonly isOwner?: boolean
 }
 
 /** A request as its carrier knows it. */
@@ -29,6 +31,6 @@ export interface RawRequest {
 /** A request that was let in. */
 export interface Incoming extends RawRequest {
   /** The key that let the caller in; null where none is required. */
-  readonly key: GatewayKey | null
+  readonly key: Key | null
   readonly watch: RequestWatch
 }

@@ -2,7 +2,6 @@
 import type { Mode } from '../cascade/index.ts'
 import { UnderstudyError } from '../errors.ts'
 import type { Decision, RouteTrail, ServedBy } from '../ledger/index.ts'
-import type { GatewayKey } from './context.ts'
 
 /** Request headers by lower-case name. */
 export type HeaderMap = Readonly<Record<string, string>>
@@ -21,7 +20,10 @@ const MAX_NAME_LENGTH = 200
  * Reads the `x-understudy-*` request headers.
  * @throws request-invalid
  */
-export function readIntent(headers: HeaderMap, key: GatewayKey | null): Intent {
+export function readIntent(
+  headers: HeaderMap,
+  key: { readonly app: string | null } | null,
+): Intent {
   const mode = headers['x-understudy-mode'] ?? 'auto'
   if (!MODES.includes(mode)) {
     throw new UnderstudyError('request-invalid', `x-understudy-mode is '${mode.slice(0, 40)}'.`, {
@@ -61,7 +63,7 @@ function decoded(raw: string): string {
 }
 
 /** Headers that hold a caller's key. */
-const CREDENTIALS: ReadonlySet<string> = new Set(['authorization', 'x-api-key'])
+const CREDENTIALS: ReadonlySet<string> = new Set(['authorization', 'x-api-key', 'api-key'])
 
 /** Headers to send to the lead: none of ours, and the caller's key only where it is meant for the lead. */
 export function headersForLead(

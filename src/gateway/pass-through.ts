@@ -1,11 +1,12 @@
 /** Every path of the API that the gateway does not answer itself: to the lead and back, unrecorded. */
-import { modelsBody } from '../wire/index.ts'
+import { UnderstudyError } from '../errors.ts'
+import { modelIn } from '../wire/index.ts'
 import type { ExchangeParts } from './exchange.ts'
 import type { Incoming } from './incoming.ts'
 import { trailHeaders } from './intent.ts'
 import { callLead, checkedTarget } from './lead-call.ts'
 import { headersFromLead, relay, streamReply } from './relay.ts'
-import { jsonReply, type Reply } from './reply.ts'
+import type { Reply } from './reply.ts'
 
 /**
  * Passes one request on.
@@ -18,13 +19,20 @@ export async function passThrough(parts: ExchangeParts, incoming: Incoming): Pro
   const isAnswerable = parts.lead !== null && hasBody
   const body = isAnswerable ? await incoming.readBody(parts.limits.maxBodyBytes) : null
   // Read after the body, which may take long: meanwhile the configuration may have changed.
-  const { lead, leadHasKey, keys } = parts
+  const { lead, leadHasKey, access } = parts
+  const ticket = access.admit(incoming.key, {
+    model: body === null ? null : modelIn(body),
+    byteCount: body?.length ?? 0,
+  })
+  checkCountable(incoming)
+  // What passes unread has no tokens to count, so only the request is.
+  await ticket.release()
   const response = await callLead(lead, {
     method,
     target,
     headers,
     body,
-    keepsAuthorization: keys.length === 0 && !leadHasKey,
+    keepsAuthorization: !access.keys.areRequired && !leadHasKey,
     caller: incoming,
   })
   return streamReply(
@@ -35,15 +43,19 @@ export async function passThrough(parts: ExchangeParts, incoming: Incoming): Pro
         ...headersFromLead(response.headers),
         'x-understudy-served-by': 'lead',
         ...trailHeaders(response.trail),
+        ...ticket.headers(),
       },
     },
     incoming.abort,
   )
 }
 
-/** The models of a gateway without a lead: those in whose place its live specialists answer. */
-export function ownModels({ cascade }: ExchangeParts): Reply {
-  const names = new Set(cascade.live().map(task => task.reportedModel ?? task.name))
-  const rows = [...names].sort().map(id => ({ id, created: 0, ownedBy: 'understudy' }))
-  return jsonReply(modelsBody(rows))
+/** What costs money that nobody counts must not be a way around a budget. @throws model-forbidden */
+function checkCountable({ key, method, target }: Incoming): void {
+  if (key === null || key.budget === null || method === 'GET' || method === 'HEAD') return
+  throw new UnderstudyError(
+    'model-forbidden',
+    `The key '${key.name}' has a budget, and what ${target.split('?')[0]?.slice(0, 100)} costs is not counted.`,
+    { help: 'Use a key without a budget, or a path whose answers are recorded.' },
+  )
 }

@@ -1,6 +1,6 @@
 /** Writes traces, and remembers where the newest lie. A request is served whether or not its trace can be written. */
 import { isUnderstudyError } from '../errors.ts'
-import type { Decision, RecordPosition, RouteTrail, TracePayload } from '../ledger/index.ts'
+import type { Charge, Decision, RecordPosition, RouteTrail, TracePayload } from '../ledger/index.ts'
 import { sha256 } from '../platform/index.ts'
 import type { Clock } from '../util/index.ts'
 import type { GatewayWorkspace } from './context.ts'
@@ -24,6 +24,8 @@ export interface Exchange {
   readonly decision: Decision
   /** Absent where there is one lead, or it was not asked. */
   readonly trail?: RouteTrail
+  /** Absent without a key. */
+  readonly charge?: Charge
 }
 
 export interface Recorder {

@@ -64,6 +64,19 @@ export interface TracePayload {
   readonly requestId?: string
   /** What was tried among several upstreams; absent where there is one lead, or it was not asked. */
   readonly trail?: RouteTrail
+  /** What it was counted as against the caller's key; absent without a key, and where no lead was asked. */
+  readonly charge?: Charge
+}
+
+export interface Charge {
+  /** Id of the key. */
+  readonly key: string
+  readonly promptTokens: number
+  readonly completionTokens: number
+  /** Null where the model has no price. */
+  readonly usd: number | null
+  /** True where the answer reported no tokens, so that they were estimated. */
+  readonly isEstimated: boolean
 }
 
 /** What was tried for one request, in order. */

@@ -1,5 +1,6 @@
 /** Errors and lists in the API's own shape. Knows no HTTP framework. */
 import { ERRORS, isUnderstudyError, type UnderstudyError } from '../errors.ts'
+import { isObject } from './json.ts'
 
 /** The API's error object. */
 export interface ErrorBody {
@@ -56,4 +57,10 @@ export function modelsBody(
       owned_by: ownedBy,
     })),
   }
+}
+
+/** Names in a list of models; none where it is no such list. */
+export function modelIds(body: unknown): readonly string[] {
+  const rows = isObject(body) && Array.isArray(body.data) ? body.data : []
+  return rows.flatMap(row => (isObject(row) && typeof row.id === 'string' ? [row.id] : []))
 }

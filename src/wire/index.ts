@@ -11,7 +11,7 @@ export {
   usageOf,
 } from './chat-response.ts'
 export { type Delivery, deliveryOf } from './delivery.ts'
-export { type ErrorBody, errorBody, modelsBody } from './errors.ts'
+export { type ErrorBody, errorBody, modelIds, modelsBody } from './errors.ts'
 export { type FoldedStream, foldChunks } from './fold.ts'
 export { isObject, MAX_JSON_DEPTH, nestsDeeperThan, parseJson, tryJson } from './json.ts'
 export {

@@ -60,7 +60,7 @@ beforeAll(async () => {
     listen: { port: 0 },
   })
   listening = await house.listen()
-})
+}, 60_000)
 afterAll(async () => {
   await listening.close()
   await house.close()

@@ -29,6 +29,7 @@ function from(
 const models = async () => (await import('./models.ts')).modelCommands
 const ledger = async () => (await import('./ledger.ts')).ledgerCommands
 const config = async () => (await import('./config.ts')).configCommands
+const key = async () => (await import('./key.ts')).keyCommands
 const runtime = async () => (await import('./runtime.ts')).runtimeCommands
 
 /** In the order of `understudy --help`. */
@@ -100,6 +101,16 @@ export const commandTable: readonly CommandEntry[] = [
     ...from('ledger erase', ledger),
     summary: 'Erase what a trace says, for good; the ledger still verifies.',
   },
+  {
+    ...from('key create', key),
+    summary: 'Make a virtual key; its token is printed once, and nowhere kept.',
+  },
+  { ...from('key list', key), summary: 'List the virtual keys and what each used.' },
+  {
+    ...from('key rotate', key),
+    summary: 'Give a key a new token; the old one stays good for a while.',
+  },
+  { ...from('key revoke', key), summary: 'Refuse a key from now on.' },
   {
     ...from('config', config),
     summary: 'Check the configuration and show every setting with its value.',

@@ -1,0 +1,269 @@
+/** Who may ask for what, and how much of it: keys, their limits and their budgets. Knows no HTTP but the names of headers. */
+import type { BudgetPeriod, ConfigKey, PriceTable } from '../config/index.ts'
+import { priceOf } from '../config/index.ts'
+import { UnderstudyError } from '../errors.ts'
+import type { Charge } from '../ledger/index.ts'
+import type { Clock } from '../util/index.ts'
+import type { Bucket } from './bucket.ts'
+import { createBucket } from './bucket.ts'
+import type { Key, Keys } from './keys.ts'
+import { periodEndMs, periodStart } from './period.ts'
+import { NO_USAGE, type Spend, type Usage } from './spend.ts'
+
+export interface Access {
+  readonly keys: Keys
+  /** Lets one request in, by the limits of its key. @throws model-forbidden, rate-limited */
+  admit(key: Key | null, asked: Asked): Ticket
+  /** What a key used since a day, and in its budget's period. */
+  usageOf(key: Key): { readonly total: Usage; readonly period: Usage | null }
+  configure(config: { readonly keys: readonly ConfigKey[]; readonly prices: PriceTable }): void
+  close(): Promise<void>
+}
+
+/** What a request asks for, before anybody answered it. */
+export interface Asked {
+  /** Null where the request names none. */
+  readonly model: string | null
+  readonly byteCount: number
+}
+
+export interface Tokens {
+  readonly promptTokens: number
+  readonly completionTokens: number
+}
+
+/** One request that was let in. Ends with `settle` or `release`. */
+export interface Ticket {
+  /** What is left, in the headers that OpenAI's clients read; empty where the key has no such limit. */
+  headers(): Readonly<Record<string, string>>
+  /** Before the lead is asked: money. @throws budget-exceeded, model-forbidden */
+  checkBudget(): void
+  /**
+   * The lead answered, as `model`: its tokens and their price are counted. `usage` null: the answer reports none, and they
+   * are estimated from the bytes. Resolves when the count would survive a kill.
+   */
+  settle(answer: {
+    readonly model: string | null
+    readonly usage: Tokens | null
+    readonly byteCount: number
+  }): Promise<Charge | null>
+  /** The lead was not asked, or gave no answer: nothing but the request counts. */
+  release(): Promise<void>
+}
+
+/** About four bytes of English a token; more in other languages, where this estimates high. */
+const BYTES_PER_TOKEN = 4
+const MAX_RETRY_SECONDS = 3600
+
+interface Buckets {
+  readonly requests: Bucket | null
+  readonly tokens: Bucket | null
+  /** Money that requests under way may cost. */
+  reservedUsd: number
+}
+
+export interface AccessOptions {
+  readonly keys: Keys
+  readonly spend: Spend
+  readonly prices: PriceTable
+  readonly clock: Clock
+}
+
+export function createAccess({ keys, spend, clock, ...rest }: AccessOptions): Access {
+  let { prices } = rest
+  const buckets = new Map<string, Buckets>()
+
+  const bucketsOf = (key: Key): Buckets => {
+    const { id, requestsPerMinute, tokensPerMinute } = key
+    const held = buckets.get(id)
+    const isSame =
+      held !== undefined &&
+      (held.requests?.limit ?? null) === requestsPerMinute &&
+      (held.tokens?.limit ?? null) === tokensPerMinute
+    if (isSame) return held
+    const made: Buckets = {
+      requests: requestsPerMinute === null ? null : createBucket(requestsPerMinute, clock),
+      tokens: tokensPerMinute === null ? null : createBucket(tokensPerMinute, clock),
+      reservedUsd: held?.reservedUsd ?? 0,
+    }
+    buckets.set(id, made)
+    return made
+  }
+  /** Where money is limited, a model without a price counts at the dearest one known: a gap must not be a way around. */
+  const costUsd = (key: Key, models: readonly (string | null)[], tokens: Tokens): number | null => {
+    const priced = models.map(model => (model === null ? null : priceOf(model, prices)))
+    const price = priced.find(each => each !== null)
+    if (price == null && key.budget === null) return null
+    const { inUsd, outUsd } = price ?? { inUsd: dearestUsd(prices), outUsd: dearestUsd(prices) }
+    return (tokens.promptTokens * inUsd + tokens.completionTokens * outUsd) / 1e6
+  }
+  const spentUsd = (key: Key, period: BudgetPeriod): number =>
+    spend.since(key.id, periodStart(period, clock.now())).usd
+
+  return {
+    keys,
+    usageOf(key) {
+      const since = (day: string): Usage => spend.since(key.id, day)
+      const { budget } = key
+      return {
+        total: since(''),
+        period: budget === null ? null : since(periodStart(budget.per, clock.now())),
+      }
+    },
+    admit(key, { model, byteCount }) {
+      if (key === null) return FREE
+      checkModel(key, model)
+      const held = bucketsOf(key)
+      const estimate = Math.ceil(byteCount / BYTES_PER_TOKEN)
+      const headers = (): Record<string, string> => limitHeaders(held)
+      checkRate(key, held, estimate, headers)
+      held.requests?.take(1)
+      held.tokens?.take(estimate)
+      let reservedUsd = 0
+      let isOver = false
+      /** False where it was over already. */
+      const end = (tokenCount: number): boolean => {
+        if (isOver) return false
+        isOver = true
+        held.reservedUsd -= reservedUsd
+        held.tokens?.take(tokenCount - estimate)
+        return true
+      }
+      return {
+        headers,
+        checkBudget() {
+          const { budget } = key
+          if (budget === null) return
+          if (spentUsd(key, budget.per) + held.reservedUsd >= budget.usd) {
+            throw budgetExceeded(key, budget, clock.now())
+          }
+          reservedUsd = (estimate * dearestUsd(prices)) / 1e6
+          held.reservedUsd += reservedUsd
+        },
+        async settle({ model: answeredAs, usage, byteCount: answerBytes }) {
+          const tokens = usage ?? {
+            promptTokens: estimate,
+            completionTokens: Math.ceil(answerBytes / BYTES_PER_TOKEN),
+          }
+          if (!end(tokens.promptTokens + tokens.completionTokens)) return null
+          const usd = costUsd(key, [answeredAs, model], tokens)
+          const isEstimated = usage === null
+          const { promptTokens, completionTokens } = tokens
+          const used = {
+            requestCount: 1,
+            promptTokens,
+            completionTokens,
+            usd: usd ?? 0,
+            estimatedCount: isEstimated ? 1 : 0,
+          }
+          await spend.add(key.id, used, clock.now())
+          return { key: key.id, promptTokens, completionTokens, usd, isEstimated }
+        },
+        async release() {
+          if (end(0)) await spend.add(key.id, { ...NO_USAGE, requestCount: 1 }, clock.now())
+        },
+      }
+    },
+    configure(config) {
+      ;({ prices } = config)
+      keys.configure(config.keys)
+    },
+    close: () => spend.close(),
+  }
+}
+
+/** For callers without a key, where none is required. */
+const FREE: Ticket = {
+  headers: () => ({}),
+  checkBudget: () => {},
+  settle: async () => null,
+  release: async () => {},
+}
+
+/** True where a key may call a model or route. */
+export function isAllowedModel({ models }: Pick<Key, 'models'>, model: string): boolean {
+  if (models === null) return true
+  return models.some(pattern =>
+    pattern.endsWith('*') ? model.startsWith(pattern.slice(0, -1)) : pattern === model,
+  )
+}
+
+/** @throws model-forbidden */
+function checkModel(key: Key, model: string | null): void {
+  const { name, models } = key
+  if (models === null || (model !== null && isAllowedModel(key, model))) return
+  const what = model === null ? 'what names no model' : `the model '${model.slice(0, 100)}'`
+  throw new UnderstudyError('model-forbidden', `The key '${name}' may not call ${what}.`, {
+    help: `It may call ${models.join(', ')}.`,
+    details: { param: 'model' },
+  })
+}
+
+/** @throws rate-limited */
+function checkRate(
+  { name }: Key,
+  { requests, tokens }: Buckets,
+  estimate: number,
+  headers: () => Record<string, string>,
+): void {
+  const waits = [
+    { what: 'requests', limit: requests?.limit, ms: requests?.waitMs(1) ?? 0 },
+    { what: 'tokens', limit: tokens?.limit, ms: tokens?.waitMs(estimate) ?? 0 },
+  ]
+  const [longest] = waits.sort((a, b) => b.ms - a.ms)
+  if (longest === undefined || longest.ms === 0) return
+  throw new UnderstudyError(
+    'rate-limited',
+    `The key '${name}' has used its ${longest.limit} ${longest.what} per minute.`,
+    {
+      help: `Try again in ${seconds(longest.ms)} s.`,
+      details: { retryAfterSeconds: seconds(longest.ms), headers: headers() },
+    },
+  )
+}
+
+function budgetExceeded(
+  { name }: Key,
+  { usd, per }: { readonly usd: number; readonly per: BudgetPeriod },
+  nowMs: number,
+): UnderstudyError {
+  const endMs = periodEndMs(per, nowMs)
+  const until =
+    endMs === null ? '' : ` It begins anew on ${new Date(endMs).toISOString().slice(0, 10)} (UTC).`
+  return new UnderstudyError(
+    'budget-exceeded',
+    `The key '${name}' has used its budget of ${usd} US dollars${per === 'total' ? '' : ` per ${per}`}.`,
+    {
+      help: `Ask the operator of this gateway for more.${until}`,
+      details: {
+        ...(endMs === null
+          ? {}
+          : { retryAfterSeconds: Math.min(MAX_RETRY_SECONDS, seconds(endMs - nowMs)) }),
+        // The clients would otherwise try again at once.
+        headers: { 'x-should-retry': 'false' },
+      },
+    },
+  )
+}
+
+/** The dearest price bounds what a request may cost before it is known which model answers. */
+function dearestUsd(prices: PriceTable): number {
+  return Math.max(0, ...Object.values(prices).map(({ inUsd, outUsd }) => Math.max(inUsd, outUsd)))
+}
+
+function limitHeaders({ requests, tokens }: Buckets): Record<string, string> {
+  return { ...headersOf('requests', requests), ...headersOf('tokens', tokens) }
+}
+
+function headersOf(what: string, bucket: Bucket | null): Record<string, string> {
+  if (bucket === null) return {}
+  return {
+    [`x-ratelimit-limit-${what}`]: String(bucket.limit),
+    [`x-ratelimit-remaining-${what}`]: String(Math.max(0, Math.floor(bucket.level))),
+    [`x-ratelimit-reset-${what}`]: `${(bucket.waitMs(bucket.limit) / 1000).toFixed(3)}s`,
+  }
+}
+
+function seconds(ms: number): number {
+  return Math.max(1, Math.ceil(ms / 1000))
+}
