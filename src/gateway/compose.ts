@@ -4,7 +4,7 @@ import type { Access } from '../access/index.ts'
 import { type Cascade, createCascade, type LiveTask } from '../cascade/index.ts'
 import { type Config, loadConfig } from '../config/index.ts'
 import { isUnderstudyError } from '../errors.ts'
-import { DEFAULT_ENCODER } from '../learn/index.ts'
+import { encoderName } from '../learn/index.ts'
 import type { Lead } from '../runtimes/index.ts'
 import { describeTrace } from '../tasks/index.ts'
 import { type Clock, systemClock } from '../util/index.ts'
@@ -176,7 +176,10 @@ export async function openUnderstudy(options: OpenUnderstudyOptions): Promise<Un
       log,
       telemetry: telemetryOf(logs, config, env, '0'),
       isStageOpen: () => isStageOpen,
-      localAnswer: createEmbedder({ names: [DEFAULT_ENCODER], open: () => loader.encoder() }),
+      localAnswer: createEmbedder({
+        names: [encoderName(config.settings.encoder)],
+        open: () => loader.encoder(),
+      }),
     })
     const listen = async (): Promise<Listening> => {
       const listening = await gateway.listen({ host, port })

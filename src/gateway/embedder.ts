@@ -1,6 +1,6 @@
 /** Embeddings by an encoder of this machine. Knows no HTTP and no lead. */
 import { UnderstudyError } from '../errors.ts'
-import type { EncoderHandle } from '../models/index.ts'
+import { ENCODER_IDS, type EncoderHandle } from '../models/index.ts'
 import {
   type ChatRequest,
   parseEmbeddingsRequest,
@@ -37,8 +37,11 @@ export function createEmbedder({ names, open }: EmbedderOptions): LocalAnswer {
     }
     const { texts, encoding } = parseEmbeddingsRequest(body, encoder.dimension)
     const embeddings = await encoder.embed(texts, { signal })
-    const encode = encoder.base?.encode
-    const tokenCount = texts.reduce((sum, text) => sum + (encode?.(text).length ?? 0), 0)
+    const tokenCount = texts.reduce((sum, text) => sum + lengthOf(encoder, text), 0)
     return renderEmbeddings(embeddings, encoder.dimension, { model, encoding, tokenCount })
   }
+}
+
+function lengthOf(encoder: EncoderHandle, text: string): number {
+  return encoder.feeds([text])[ENCODER_IDS]?.dims[1] ?? 0
 }

@@ -129,7 +129,9 @@ export function createSpecialistLoader(
     },
     async encoder() {
       await warming
-      parts ??= openEncoderParts({ openRuntime, offline: true }).then(({ parts: opened }) => opened)
+      parts ??= openEncoderParts({ openRuntime, encoder, offline: true }).then(
+        ({ parts: opened }) => opened,
+      )
       const opened = await parts
       if (opened.encoder === null) parts = null // It may be there at the next try.
       return opened.encoder

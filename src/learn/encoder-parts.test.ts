@@ -9,7 +9,7 @@ import { openInProcessRuntime } from '../runtimes/index.ts'
 import type { ClosedSetSchema } from '../tasks/index.ts'
 import { createRng } from '../util/index.ts'
 import { createClosedSetLearner, loadClosedSetSpecialist } from './closed-set-learner.ts'
-import { openEncoderParts } from './encoder-parts.ts'
+import { encoderName, openEncoderParts } from './encoder-parts.ts'
 
 let root = ''
 const at = (name: string) => join(root, name)
@@ -110,6 +110,7 @@ describe('openEncoderParts', () => {
       if (notice === null) expect(opened.notice).toBeNull()
       else expect(opened.notice).toMatch(notice)
       expect(opened.parts.encoder?.name).toBe(kind)
+      expect(encoderName(at(kind))).toBe(kind)
       await opened.parts.runtime?.close()
     }
   })

@@ -1,5 +1,5 @@
 /** The encoder that closed-set specialists share, made ready on a runtime, or the reason why it is not to be had. */
-import { isAbsolute } from 'node:path'
+import { basename, isAbsolute } from 'node:path'
 import { isUnderstudyError, UnderstudyError } from '../errors.ts'
 import {
   CATALOG,
@@ -16,6 +16,11 @@ import type { JobEvent } from './job-messages.ts'
 /** Small, English, Apache-2.0; see docs/decisions. */
 export const DEFAULT_ENCODER = 'all-minilm-l6-v2'
 const WEIGHTS = 'model.safetensors'
+
+/** What an encoder is called outside: paths of this machine are nobody else's business. */
+export function encoderName(encoder: string | null): string {
+  return encoder === null ? DEFAULT_ENCODER : basename(encoder)
+}
 
 export interface EncoderPartsOptions {
   /** Absolute path of a folder, or a name of the catalog; null: the default. */

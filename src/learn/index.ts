@@ -6,7 +6,11 @@ export {
   type CompressTools,
   compressFile,
 } from './compress-file.ts'
-export { DEFAULT_ENCODER, type EncoderPartsOptions, openEncoderParts } from './encoder-parts.ts'
+export {
+  type EncoderPartsOptions,
+  encoderName,
+  openEncoderParts,
+} from './encoder-parts.ts'
 export {
   type FileReport,
   type ImportOptions,

@@ -22,7 +22,7 @@ afterAll(async () => {
 /** Embeds by the lengths of words, in two dimensions; a token is a word. */
 const encoder = {
   dimension: 2,
-  base: { encode: (text: string) => text.split(' ').map(word => word.length) },
+  feeds: ([text = '']: readonly string[]) => ({ inputIds: { dims: [1, text.split(' ').length] } }),
   embed: async (texts: readonly string[]) =>
     Float32Array.from(texts.flatMap(text => [text.length, -1 / 3])),
 } as unknown as EncoderHandle
