@@ -13,7 +13,7 @@ import {
 } from '../learn/index.ts'
 import type { ClassifierParts, EncoderHandle, Specialist } from '../models/index.ts'
 import { writeFileAtomic } from '../platform/index.ts'
-import { openRuntimePool } from '../runtimes/index.ts'
+import { openRuntimePool, resolveExecutionProvider } from '../runtimes/index.ts'
 import type { LiveRow } from '../store/index.ts'
 import { classOf } from '../tasks/index.ts'
 import type { OwnedWorkspace } from '../workspace/index.ts'
@@ -33,17 +33,22 @@ export interface SpecialistLoader {
 
 /**
  * Opens the encoder and its threads with the first specialist that needs them.
- * @param encoder folder or name; null: the default
+ * @param settings `encoder`: folder or name; null: the default
  */
 export function createSpecialistLoader(
   log: (text: string) => void,
-  encoder: string | null,
+  { encoder, executionProvider }: Pick<Settings, 'encoder' | 'executionProvider'>,
 ): SpecialistLoader {
   let parts: Promise<ClassifierParts> | null = null
   let warming: Promise<void> = Promise.resolve()
   let open: ReadonlyMap<string, Specialist<string>> = new Map()
 
-  const openRuntime = async () => openRuntimePool()
+  let resolved: ReturnType<typeof resolveExecutionProvider> | null = null
+  const provider = () => {
+    resolved ??= resolveExecutionProvider(executionProvider)
+    return resolved
+  }
+  const openRuntime = async () => openRuntimePool({ provider: await provider() })
   const partsFor = async (tier: string): Promise<ClassifierParts> => {
     if (tier === 'reflex') return { encoder: null, runtime: null }
     await warming
@@ -73,7 +78,10 @@ export function createSpecialistLoader(
       throw new UnderstudyError('not-found', `specialist ${row.specialist} is not in the ledger`)
     }
     const stored = record.manifest as StoredSpecialist
-    const certificate = await checkCertificate(row, record.tier, workspace)
+    const certificate = await checkCertificate(row, workspace, {
+      tier: record.tier,
+      provider: record.tier === 'reflex' ? 'cpu' : await provider(),
+    })
     const { schema } = stored
     const specialist =
       open.get(record.hash) ??
@@ -163,8 +171,8 @@ async function keepTiers(dataDir: string, tasks: readonly LiveTask[]): Promise<v
 /** A certificate holds only where its scores were computed: same runtime, same kernels. @throws model-unavailable */
 async function checkCertificate(
   { certificate: id }: LiveRow,
-  tier: string,
   { store }: OwnedWorkspace,
+  { tier, provider }: { tier: string; provider: string },
 ): Promise<Certificate> {
   const found = id === null ? null : await store.certificate(id)
   if (found === null) {
@@ -173,7 +181,7 @@ async function checkCertificate(
     })
   }
   const { certificate } = found.outcome as StoredOutcome
-  const here = computedBy(tier)
+  const here = computedBy(tier, provider)
   if (certificate.runtime === here.runtime && certificate.kernelFamily === here.kernelFamily) {
     return certificate
   }

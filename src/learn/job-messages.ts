@@ -30,6 +30,8 @@ export interface JobSettings {
   readonly signingKeyPath: string | null
   /** Folder or name; null: the default. */
   readonly encoder: string | null
+  /** As the setting says; `auto` where nothing does. */
+  readonly executionProvider?: string
 }
 
 export type JobMessage =

@@ -1,6 +1,6 @@
 /** The process of one job: told by its host what to do, with the host's database and a ledger writer of its own. */
 import { isUnderstudyError, UnderstudyError } from '../errors.ts'
-import { openInProcessRuntime } from '../runtimes/index.ts'
+import { openInProcessRuntime, resolveExecutionProvider } from '../runtimes/index.ts'
 import { processChannel } from '../store/index.ts'
 import { describeTrace } from '../tasks/index.ts'
 import { systemClock } from '../util/index.ts'
@@ -49,13 +49,18 @@ function run(
   workspace: Workspace,
 ): Promise<unknown> {
   const { signal } = stop
+  const openRuntime = async () =>
+    openInProcessRuntime({
+      threads: THREADS,
+      provider: await resolveExecutionProvider(settings.executionProvider ?? 'auto'),
+    })
   if (kind === 'learn') {
     return learn(params as LearnParams, {
       workspace,
       openParts: () =>
         openEncoderParts({
           encoder: settings.encoder,
-          openRuntime: () => openInProcessRuntime({ threads: THREADS }),
+          openRuntime,
           signal,
           onEvent,
         }),
@@ -68,16 +73,25 @@ function run(
   if (kind === 'compress') {
     return compressFile(params as CompressParams, {
       dataDir,
-      openRuntime: () => openInProcessRuntime({ threads: THREADS }),
+      openRuntime,
       signal,
       onEvent,
     })
   }
   if (kind === 'train') {
-    return trainJob(params as TrainParams, { dataDir, threads: THREADS, signal, onEvent })
+    return train(params as TrainParams, { settings, dataDir })
   }
   if (kind === 'import') return runImport(params as ImportParams, workspace, signal)
   throw new UnderstudyError('request-invalid', `there is no job kind "${kind}"`)
+}
+
+async function train(
+  params: TrainParams,
+  { settings, dataDir }: Pick<JobOrder, 'settings' | 'dataDir'>,
+): Promise<unknown> {
+  const provider = await resolveExecutionProvider(settings.executionProvider ?? 'auto')
+  const { signal } = stop
+  return trainJob(params, { dataDir, threads: THREADS, provider, signal, onEvent })
 }
 
 function runImport(

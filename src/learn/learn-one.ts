@@ -101,7 +101,7 @@ function basisOf({ examples }: TaskExamples, { params, parts }: OneTask): string
       seed,
       budgetMs,
       encoder,
-      ...computedBy('encoder'),
+      ...computedBy('encoder', parts.runtime?.provider),
     }),
   )
 }
@@ -177,7 +177,7 @@ function certificateOf(
       leadRequested: distinct(examples.map(({ requestedModel }) => requestedModel)),
       leadReported: distinct(examples.map(({ reportedModel }) => reportedModel)),
       reference: examples[0]?.requestedModel === LABELLED_MODEL ? 'people' : 'lead',
-      ...computedBy(specialist.tier),
+      ...computedBy(specialist.tier, one.parts.runtime?.provider),
     },
     set: {
       id: outcome.set.id,

@@ -27,9 +27,18 @@ export interface StoredOutcome {
   readonly reportBlob: string
 }
 
-/** What computes a tier's scores on this machine. The reflex is arithmetic of the language itself: the same everywhere. */
-export function computedBy(tier: string): { runtime: string; kernelFamily: string } {
+/**
+ * What computes a tier's scores on this machine. The reflex is arithmetic of the language itself: the same everywhere. Scores
+ * of a GPU differ from those of a CPU, and the kernels are then those of the execution provider.
+ */
+export function computedBy(
+  tier: string,
+  provider = 'cpu',
+): { runtime: string; kernelFamily: string } {
   return tier === 'reflex'
     ? { runtime: 'typescript', kernelFamily: 'any' }
-    : { runtime: `onnxruntime-node ${ONNXRUNTIME_VERSION}`, kernelFamily: kernelFamily() }
+    : {
+        runtime: `onnxruntime-node ${ONNXRUNTIME_VERSION}`,
+        kernelFamily: provider === 'cpu' ? kernelFamily() : provider,
+      }
 }

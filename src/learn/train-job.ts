@@ -16,7 +16,11 @@ import {
   writeModelFolder,
 } from '../models/index.ts'
 import { makeFolder } from '../platform/index.ts'
-import { ONNXRUNTIME_VERSION, openInProcessRuntime } from '../runtimes/index.ts'
+import {
+  type ExecutionProvider,
+  ONNXRUNTIME_VERSION,
+  openInProcessRuntime,
+} from '../runtimes/index.ts'
 import {
   exportModel,
   type LabelledRow,
@@ -66,6 +70,8 @@ export interface TrainParams {
 export interface TrainContext {
   readonly dataDir: string
   readonly threads: number
+  /** What computes; the CPU where nothing is said. */
+  readonly provider?: ExecutionProvider
   readonly signal: AbortSignal
   readonly onEvent: (event: JobEvent) => void
 }
@@ -129,10 +135,10 @@ async function taught(
   rows: readonly LabelledRow[],
   task: TrainTask,
   folder: string,
-  { threads, signal, onEvent }: TrainContext,
+  { threads, provider = 'cpu', signal, onEvent }: TrainContext,
 ): Promise<readonly LabelledRow[]> {
   const teacher = await readModelFolder(folder)
-  const runtime = await openInProcessRuntime({ threads })
+  const runtime = await openInProcessRuntime({ threads, provider })
   try {
     return await teachRows(rows, {
       task,
@@ -153,9 +159,9 @@ async function isFolder(path: string): Promise<boolean> {
 /** The result of a job that ran elsewhere, as a model folder like any other. */
 async function readBack(
   { file, output }: TrainParams,
-  { threads, signal, onEvent }: TrainContext,
+  { threads, provider = 'cpu', signal, onEvent }: TrainContext,
 ): Promise<TrainReport> {
-  const runtime = await openInProcessRuntime({ threads })
+  const runtime = await openInProcessRuntime({ threads, provider })
   try {
     const { parts, record, notices } = await readTorchTraining(file, { runtime, threads, signal })
     const tokenizer = await readTokenizer(join(file, 'model'))
@@ -227,9 +233,10 @@ async function train(
     record === null
       ? { kind: 'search', method, budgetMs, fixed, seed, memoryBytes }
       : { kind: 'repeat', record }
-  const runtime = await openInProcessRuntime({ threads })
+  const { provider = 'cpu' } = context
+  const runtime = await openInProcessRuntime({ threads, provider })
   try {
-    return await trainModel({
+    const trained = await trainModel({
       task,
       rows,
       base,
@@ -239,11 +246,24 @@ async function train(
       stateDir: join(context.dataDir, 'training'),
       signal: context.signal,
       onProgress: context.onEvent,
-      versions: { onnxruntime: ONNXRUNTIME_VERSION, node: process.versions.node },
+      versions: {
+        onnxruntime: ONNXRUNTIME_VERSION,
+        executionProvider: provider,
+        node: process.versions.node,
+      },
     })
+    return { ...trained, notices: [...trained.notices, ...otherProvider(record, provider)] }
   } finally {
     await runtime.close()
   }
+}
+
+/** What runs on other kernels rounds otherwise. */
+function otherProvider(record: RunRecord | null, provider: ExecutionProvider): string[] {
+  const then = record?.versions.executionProvider ?? 'cpu'
+  return record === null || then === provider
+    ? []
+    : [`This run was made with ${then} and is repeated with ${provider}: the weights differ a little.`]
 }
 
 /** @throws not-found for a name that is neither in the catalog nor a path; model-unavailable; model-corrupt */

@@ -1,3 +1,8 @@
+export {
+  EXECUTION_PROVIDERS,
+  type ExecutionProvider,
+  resolveExecutionProvider,
+} from './execution-provider.ts'
 export { type HttpFile, openHttpFile } from './http-file.ts'
 export { type LlamaEngineOptions, openLlamaEngine } from './llama.ts'
 export type { GenerationEvent, TextEngine } from './llama-engine.ts'
@@ -13,7 +18,8 @@ export {
 export { LLAMA_VERSION } from './llama-platform.ts'
 export { createLocalLead, type LocalLeadOptions } from './local-lead.ts'
 export { type OpenLocalLeadOptions, openLocalLead } from './local-lead-open.ts'
-export { ONNXRUNTIME_VERSION, type SessionSettings } from './onnx-sessions.ts'
+export { ONNXRUNTIME_VERSION } from './onnx-binding.ts'
+export type { SessionSettings } from './onnx-sessions.ts'
 export {
   canTrain,
   type InProcessRuntime,

@@ -1,5 +1,6 @@
 import { expect, it, vi } from 'vitest'
-import { createOnnxSessions, ONNXRUNTIME_VERSION } from './onnx-sessions.ts'
+import { ONNXRUNTIME_VERSION } from './onnx-binding.ts'
+import { createOnnxSessions } from './onnx-sessions.ts'
 
 it('names the install command where ONNX Runtime cannot be loaded', async () => {
   vi.doMock('onnxruntime-node', () => {

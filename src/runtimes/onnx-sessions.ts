@@ -1,16 +1,17 @@
 /** ONNX Runtime's sessions in the thread that calls: loads graphs, runs chains of calls. Knows no threads and no model. */
 import type * as Ort from 'onnxruntime-node'
 import { isUnderstudyError, UnderstudyError } from '../errors.ts'
+import { type ExecutionProvider, providerOrder } from './execution-provider.ts'
+import { firstLine, importOnnxRuntime } from './onnx-binding.ts'
 import type { Feed, RuntimeCall, Tensor } from './types.ts'
-
-/** The version the project is built and measured with; a test compares it with package.json. */
-export const ONNXRUNTIME_VERSION = '1.30.0'
 
 export interface SessionSettings {
   /** Threads that share one operator. */
   readonly threads: number
   /** Whether waiting threads keep their core busy: faster on an idle machine, far slower on a shared one. */
   readonly spin: boolean
+  /** What computes where it has a kernel; the CPU does the rest, and everything where nothing is said. */
+  readonly provider?: ExecutionProvider
 }
 
 /** What belongs to a graph beside its bytes, and what in it is to be left as it is. */
@@ -95,24 +96,8 @@ export async function createOnnxSessions(settings: SessionSettings): Promise<Onn
   }
 }
 
-/** Loads the native module only when a graph is needed: everything else works without it. */
-async function importOnnxRuntime(): Promise<typeof Ort> {
-  try {
-    return await import('onnxruntime-node')
-  } catch (cause) {
-    throw new UnderstudyError(
-      'runtime-missing',
-      `ONNX Runtime cannot be loaded on ${process.platform}-${process.arch}: ${firstLine(cause)}`,
-      {
-        help: `Run npm install --ignore-scripts onnxruntime-node@${ONNXRUNTIME_VERSION}; it has builds for linux x64 and arm64, darwin arm64, and win32 x64 and arm64.`,
-        cause,
-      },
-    )
-  }
-}
-
 function sessionOptions(
-  { threads, spin }: SessionSettings,
+  { threads, spin, provider = 'cpu' }: SessionSettings,
   { isTraining, isRecomputing, tensors = new Map() }: GraphHints,
 ): Ort.InferenceSession.SessionOptions {
   const disabled = [
@@ -120,7 +105,7 @@ function sessionOptions(
     ...(isRecomputing ? ['CommonSubexpressionElimination'] : []),
   ]
   return {
-    executionProviders: ['cpu'],
+    executionProviders: [...providerOrder(provider)],
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
     graphOptimizationLevel: 'all',
@@ -215,8 +200,4 @@ function failed(what: string, cause?: unknown): UnderstudyError {
     help: 'Load the graph first, and feed each input with the type and shape it declares.',
     cause,
   })
-}
-
-function firstLine(cause: unknown): string {
-  return (cause instanceof Error ? cause.message : String(cause)).split('\n', 1)[0] as string
 }

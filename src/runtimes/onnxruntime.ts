@@ -34,6 +34,7 @@ export async function openInProcessRuntime(
 ): Promise<InProcessRuntime> {
   const sessions = await createOnnxSessions({ ...DEFAULTS, ...settings })
   return {
+    ...providerOf(settings),
     runInto: sessions.runInto,
     load: sessions.load,
     unload: sessions.unload,
@@ -101,6 +102,7 @@ export function openRuntimePool({
   }
 
   return {
+    ...providerOf(settings),
     async load(session, model) {
       requireOpen(isClosed)
       let graph = graphs.get(session)
@@ -138,6 +140,10 @@ export function openRuntimePool({
       await Promise.all(slots.map(({ line }) => line?.close()))
     },
   }
+}
+
+function providerOf({ provider = 'cpu' }: Partial<SessionSettings>): { readonly provider: string } {
+  return { provider }
 }
 
 interface Slot {

@@ -16,6 +16,8 @@ export interface RuntimeCall {
 }
 
 export interface InferenceRuntime {
+  /** The execution provider that graphs run on; the CPU where nothing is said. */
+  readonly provider?: string
   /**
    * Makes a graph ready under a name; loading the same name again is a no-op.
    * @throws model-corrupt when ONNX Runtime refuses the bytes; runtime-missing when it is not installed
