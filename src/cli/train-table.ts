@@ -7,7 +7,7 @@ const SCORE_NAMES: Readonly<Record<string, string>> = {
   accuracy: 'accuracy',
   macroF1: 'macro F1',
   microF1: 'micro F1',
-  exactMatch: 'all labels right',
+  exactMatch: 'all right',
   entityF1: 'span F1',
   precision: 'precision',
   recall: 'recall',

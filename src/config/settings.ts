@@ -160,6 +160,13 @@ export const SETTINGS = {
     env: 'UNDERSTUDY_CONFIDENCE_LEVEL',
     help: 'How sure a certificate’s promise has to be.',
   },
+  executionProvider: {
+    type: 'choice',
+    default: 'auto',
+    choices: ['auto', 'cpu', 'cuda', 'tensorrt', 'dml', 'coreml', 'webgpu'],
+    env: 'UNDERSTUDY_EXECUTION_PROVIDER',
+    help: 'What computes models: auto takes CUDA where its libraries are, else the CPU.',
+  },
 } as const satisfies Record<string, SettingSpec>
 
 export type SettingName = keyof typeof SETTINGS

@@ -81,7 +81,7 @@ export async function openUnderstudy(options: OpenUnderstudyOptions): Promise<Un
   const config = await loadConfig(source)
   const logs = logOf(options, config, clock)
   const { log } = logs
-  const loader = createSpecialistLoader(log, config.settings.encoder)
+  const loader = createSpecialistLoader(log, config.settings)
   const { loadLive = ({ workspace }) => loader.load(workspace) } = options
   const { databaseUrl, durability } = config.settings
   const keys = await openFolderKeys(dataDir, config, clock)

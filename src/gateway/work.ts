@@ -15,12 +15,13 @@ import type { JobRunner, JobTools } from './jobs.ts'
 export function createWork(house: House): Readonly<Record<string, JobRunner>> {
   const { workspace, refreshLive } = house
   // Of the start, also after a reload: learned on and served by must be one.
-  const { encoder } = house.config.settings
+  const { encoder, executionProvider } = house.config.settings
   const settings = (): JobSettings => ({
     durability: house.config.settings.durability === 'sync' ? 'sync' : 'group',
     prices: house.config.prices,
     signingKeyPath: null,
     encoder,
+    executionProvider,
   })
   let last: Promise<unknown> = Promise.resolve()
 

@@ -46,7 +46,7 @@ async function train(
   const file = join(folder, `rows-${runCount++}.csv`)
   await writeFile(file, content)
   const output = join(folder, `model-${runCount}`)
-  return trainJob(parseTrainParams({ file, base, output, budgetMs: 20_000, ...params }), {
+  return trainJob(parseTrainParams({ file, base, output, budgetMs: 300_000, ...params }), {
     dataDir: join(folder, 'data'),
     threads: 1,
     signal: new AbortController().signal,

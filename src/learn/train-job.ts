@@ -263,7 +263,9 @@ function otherProvider(record: RunRecord | null, provider: ExecutionProvider): s
   const then = record?.versions.executionProvider ?? 'cpu'
   return record === null || then === provider
     ? []
-    : [`This run was made with ${then} and is repeated with ${provider}: the weights differ a little.`]
+    : [
+        `This run was made with ${then} and is repeated with ${provider}: the weights differ a little.`,
+      ]
 }
 
 /** @throws not-found for a name that is neither in the catalog nor a path; model-unavailable; model-corrupt */

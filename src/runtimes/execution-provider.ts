@@ -90,7 +90,10 @@ const thisHost: ProviderHost = {
     const prefix = process.platform === 'win32' ? '' : 'lib'
     const suffix = process.platform === 'win32' ? '.dll' : '.so'
     const folder = bindingFolder()
-    return folder !== null && existsSync(join(folder, `${prefix}onnxruntime_providers_${provider}${suffix}`))
+    return (
+      folder !== null &&
+      existsSync(join(folder, `${prefix}onnxruntime_providers_${provider}${suffix}`))
+    )
   },
   async supported() {
     const ort = await importOnnxRuntime()
@@ -100,10 +103,13 @@ const thisHost: ProviderHost = {
     const { InferenceSession, Tensor } = await importOnnxRuntime()
     const x = input('x', 'float32', ['count'])
     const sum = Add(x, float32('one', Float32Array.of(1), [1]))
-    const session = await InferenceSession.create(emit('probe', { inputs: [x], outputs: { sum } }), {
-      executionProviders: providerOrder(provider) as string[],
-      logSeverityLevel: 4,
-    })
+    const session = await InferenceSession.create(
+      emit('probe', { inputs: [x], outputs: { sum } }),
+      {
+        executionProviders: providerOrder(provider) as string[],
+        logSeverityLevel: 4,
+      },
+    )
     try {
       await session.run({ x: new Tensor('float32', Float32Array.of(1, 2), [2]) })
     } finally {

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, it } from 'vitest'
 import { Add, emit, input, MatMul, Mul, scalar } from '../engine/index.ts'
-import { ONNXRUNTIME_VERSION } from './onnx-sessions.ts'
+import { ONNXRUNTIME_VERSION } from './onnx-binding.ts'
 import { openInProcessRuntime, openRuntimePool } from './onnxruntime.ts'
 import type { InferenceRuntime, Tensor } from './types.ts'
 

@@ -39,6 +39,12 @@ describe('candidateRecipes', () => {
     expect(new Set(all).size).toBe(all.length)
   })
 
+  it('trains all layers to name words', () => {
+    expect(names({ kind: 'tokens' })[0]).toBe('full, all layers')
+    const [full] = candidateRecipes('full', { ...options, kind: 'tokens' })
+    expect(full?.recipe.learningRate).toBeGreaterThan(1e-4)
+  })
+
   it('leaves what was fixed as it is', () => {
     for (const method of ['auto', 'full', 'lora', 'contrastive'] as const) {
       for (const { recipe } of candidateRecipes(method, { ...options, fixed: { seed: 7 } })) {

@@ -1,5 +1,6 @@
 /** Which recipes the search tries, in which order, and for how many epochs there is time. Knows no data. */
 import type { EncoderConfig } from '../../models/index.ts'
+import type { HeadKind } from '../fine-tune/classifier-graph.ts'
 import { completeRecipe, type Recipe, type TrainingMethod } from '../fine-tune/recipe.ts'
 
 export type SearchMethod = 'auto' | TrainingMethod
@@ -22,6 +23,7 @@ export interface CandidateOptions {
   readonly rowsPerLabel?: number | null
   /** Share of the labels' entropy that a head on the frozen encoder leaves; null where it was not measured. */
   readonly leftOpen?: number | null
+  readonly kind?: HeadKind
 }
 
 /** Steps below which a fine-tuned net is still on its way, whatever the number of rows. */
@@ -67,6 +69,13 @@ export function candidateRecipes(
     name: 'contrastive',
     recipe: completeRecipe({ scale: 20, seed, batchTokens, method: 'contrastive', ...fixed }),
   })
+  if (options.kind === 'tokens' && (method === 'full' || method === 'auto')) {
+    // A sentence encoder's upper layers have words pooled into one; naming them takes all layers, and larger steps.
+    const tokens = [full(config.layerCount, 2e-4, 4), full(3, 3e-4, 5)]
+    return (method === 'full' ? tokens : [...tokens, lora(config.layerCount, 2e-3, 6)]).filter(
+      isNew,
+    )
+  }
   const isDeepFirst = leftOpen !== null && leftOpen > MUCH_LEFT_OPEN
   switch (method) {
     case 'head':

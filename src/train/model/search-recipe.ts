@@ -116,6 +116,7 @@ function candidatesOf(search: Search): readonly RecipeCandidate[] {
     batchTokens: batchTokens(memoryBytes, config.hiddenSize * config.layerCount),
     rowsPerLabel: rowsPerLabel(search),
     leftOpen: leftOpen(search),
+    kind: encoded.kind,
   })
 }
 

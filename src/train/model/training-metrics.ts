@@ -62,7 +62,12 @@ export function measure(encoded: EncodedRows, looked: Looked): TrainingMetrics {
       ? { accuracy: share, macroF1 }
       : task === 'labels'
         ? { microF1: micro.f1, macroF1, exactMatch: share }
-        : { entityF1: micro.f1, precision: micro.precision, recall: micro.recall }
+        : {
+            entityF1: micro.f1,
+            precision: micro.precision,
+            recall: micro.recall,
+            exactMatch: share,
+          }
   return { rowCount: subset.length, ...cooledLogLoss(encoded, looked), scores, labels: perLabel }
 }
 
