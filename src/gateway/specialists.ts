@@ -2,9 +2,9 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { LiveTask } from '../cascade/index.ts'
+import type { Settings } from '../config/index.ts'
 import { isUnderstudyError, UnderstudyError } from '../errors.ts'
 import type { Certificate } from '../evals/index.ts'
-import type { Settings } from '../config/index.ts'
 import {
   computedBy,
   loadClosedSetSpecialist,
