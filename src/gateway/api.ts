@@ -75,7 +75,6 @@ function statusOf(parts: ApiParts): object {
     configError: parts.configError ?? null,
     upstreams: parts.upstreams?.states() ?? [],
     routes: parts.upstreams?.routes() ?? [],
-    cache: parts.cache?.counts ?? null,
     health: workspace.health(),
     /** Since the start of this process. */
     requests: tally.counts,

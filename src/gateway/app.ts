@@ -8,7 +8,7 @@ import { accessInMemory } from './access-options.ts'
 import { createApi } from './api.ts'
 import { authenticate, checkBrowserOrigin, checkRole } from './callers.ts'
 import { extended, type GatewayContext } from './context.ts'
-import { answerExchange } from './exchange.ts'
+import { answerExchange, type ExchangeParts } from './exchange.ts'
 import { fromFetch } from './fetch-request.ts'
 import { createGate } from './gate.ts'
 import type { Door, Incoming, RawRequest } from './incoming.ts'
@@ -24,7 +24,6 @@ import { readinessReply, withRecordingState } from './readiness.ts'
 import { createRecorder } from './recorder.ts'
 import { jsonReply, type Reply, toResponse } from './reply.ts'
 import { createTally } from './tally.ts'
-import type { ExchangeParts } from './turn.ts'
 
 export interface Gateway {
   /** Answers one request in process, by the same rules as over a port on loopback. Never rejects. */

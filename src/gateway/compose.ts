@@ -10,7 +10,6 @@ import { describeTrace } from '../tasks/index.ts'
 import { type Clock, systemClock } from '../util/index.ts'
 import { type OwnedWorkspace, openWorkspace } from '../workspace/index.ts'
 import { openAccess, openFolderKeys } from './access-options.ts'
-import { createAnswerCache } from './answer-cache.ts'
 import { createGateway, type Gateway } from './app.ts'
 import { extended } from './context.ts'
 import { createEmbedder } from './embedder.ts'
@@ -119,11 +118,9 @@ export async function openUnderstudy(options: OpenUnderstudyOptions): Promise<Un
     const opened = await openAccess(dataDir, { keys, prices, clock, log })
     access = opened
     const cascade = createCascade({ configHash: live.hash, bindings: config.tasks, clock })
-    const cache = createAnswerCache(config.cache, clock)
     onChange = (next, configHash) => {
       cascade.configure({ configHash, bindings: next.tasks })
       opened.configure(next)
-      cache.configure(next.cache)
     }
     let isStageOpen = false
     const refresh = async (): Promise<void> => {
@@ -164,7 +161,6 @@ export async function openUnderstudy(options: OpenUnderstudyOptions): Promise<Un
       },
       keys: [],
       access: opened,
-      cache,
       jobs: jobs(house),
       clock,
       get configHash() {

@@ -1,12 +1,12 @@
 /** Every path of the API that the gateway does not answer itself: to the lead and back, unrecorded. */
 import { UnderstudyError } from '../errors.ts'
 import { modelIn } from '../wire/index.ts'
+import type { ExchangeParts } from './exchange.ts'
 import type { Incoming } from './incoming.ts'
 import { trailHeaders } from './intent.ts'
 import { callLead, checkedTarget } from './lead-call.ts'
 import { headersFromLead, relay, streamReply } from './relay.ts'
 import type { Reply } from './reply.ts'
-import type { ExchangeParts } from './turn.ts'
 
 /**
  * Passes one request on.

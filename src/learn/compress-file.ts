@@ -80,7 +80,7 @@ export async function compressFile(
   try {
     const { report, chosen } = await compressClassifier({
       model,
-      variants: defaultVariants(model),
+      variants: defaultVariants(model.config),
       classCount: labels.length,
       training,
       ...(selection && { selection }),

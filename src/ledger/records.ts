@@ -101,11 +101,7 @@ export interface RouteTry {
   readonly latencyMs: number
 }
 
-/** What a specialist runs on. */
-export type Tier = 'slm' | 'encoder' | 'reflex'
-
-/** `cache`: an earlier answer of the lead to an equal request. */
-export type ServedBy = Tier | 'lead' | 'cache'
+export type ServedBy = 'lead' | 'slm' | 'encoder' | 'reflex'
 
 /** Everything that the choice between lead and specialist rested on, so that it can be recomputed. */
 export interface Decision {
@@ -132,7 +128,7 @@ export interface Decision {
 }
 
 export interface TierScore {
-  readonly tier: Tier
+  readonly tier: Exclude<ServedBy, 'lead'>
   readonly score: number
   readonly confidence: number
   readonly threshold: number | null
@@ -169,7 +165,7 @@ export interface SpecialistPayload {
   readonly hash: string
   readonly task: string
   readonly taskName: string
-  readonly tier: Tier
+  readonly tier: Exclude<ServedBy, 'lead'>
   readonly manifest: unknown
 }
 

@@ -2,6 +2,7 @@
 import { isUnderstudyError, UnderstudyError } from '../errors.ts'
 import { type Clock, randomHex, systemClock } from '../util/index.ts'
 import {
+  CHAT_PATH,
   contextLengthBody,
   createLocalChunks,
   errorBody,
@@ -79,6 +80,7 @@ export function createLocalLead(options: LocalLeadOptions): Lead {
 
   return {
     name: `local:${modelName}`,
+    speaks: path => path === CHAT_PATH,
     async send(request) {
       const path = request.path.split('?')[0] as string
       const route = `${request.method} ${path}`

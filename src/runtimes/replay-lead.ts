@@ -34,6 +34,7 @@ export async function openReplayLead({ file, speed = 1 }: ReplayLeadOptions): Pr
   const index = await openReplayIndex(file)
   return {
     name: `replay:${file}`,
+    speaks: path => path === CHAT_PATH,
     async send(request: LeadRequest): Promise<LeadResponse> {
       const path = request.path.split('?', 1)[0]
       if (request.method === 'GET' && path === '/v1/models') return modelList(index.models)

@@ -44,6 +44,11 @@ export interface Lead {
    * @throws upstream-unavailable, upstream-timeout, cancelled
    */
   send(request: LeadRequest): Promise<LeadResponse>
+  /**
+   * False where requests at this path must be said as chat completions instead. Where it is missing, the lead speaks
+   * every API.
+   */
+  speaks?(path: string, model: string): boolean
   /** Cuts what is under way. */
   close(): Promise<void>
   /** Lets what is under way end, then closes. Where it is missing, `close` is all there is. */

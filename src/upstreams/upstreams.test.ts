@@ -140,6 +140,20 @@ describe('routes', () => {
     expect(new TextDecoder().decode(a.seen[0]?.body ?? undefined)).toBe('{"model":"a-model"}')
   })
 
+  it('say which paths their upstreams understand as they are', async () => {
+    const [chat, both] = [scripted('chat'), scripted('both')]
+    const { upstreams } = await stage([chat], [route('r', ['chat'])], {}, 'chat')
+    const speaks = (path: string, model = 'r') => upstreams.speaks?.(path, model)
+    expect(speaks('/v1/chat/completions')).toBe(true)
+    expect(speaks('/v1/responses')).toBe(true)
+    expect(speaks('/v1/messages')).toBe(false)
+    expect(speaks('/v1/messages', 'another')).toBe(false)
+    const apis = ['openai', 'anthropic'] as const
+    const { upstreams: all } = await stage([both], [route('r', ['both'])], { apis }, chat.lead)
+    expect(all.speaks?.('/v1/messages', 'r')).toBe(true)
+    expect(all.speaks?.('/v1/messages', 'another')).toBe(true)
+  })
+
   it('share by weight', async () => {
     const [a, b] = [scripted('a'), scripted('b')]
     const shared = route('r', ['a', 'b'])

@@ -198,6 +198,15 @@ export async function openUpstreams(options: UpstreamsOptions): Promise<OpenUpst
       underWay.add(answer)
       return answer.finally(() => underWay.delete(answer))
     },
+    speaks(path, model) {
+      const route = routes.get(model)
+      const names = route === undefined ? [fallThrough] : upstreamsOf(route)
+      const apis = names.flatMap(name =>
+        typeof name === 'string' ? (opened.get(name)?.config.apis ?? []) : [],
+      )
+      if (apis.length === 0) return ownLead?.speaks?.(path, model) ?? true
+      return apis.includes(apiOf(path)) || !apis.includes('openai')
+    },
     states: () => [...opened.values()].map(stateOf),
     routes: () => views,
     route: model => (model === null ? null : (views.find(({ name }) => name === model) ?? null)),
@@ -237,6 +246,10 @@ async function openAll(
     await Promise.all(fresh.map(lead => lead.close()))
     throw error
   }
+}
+
+function upstreamsOf({ targets, fallbacks }: RouteConfig): readonly string[] {
+  return [...targets, ...fallbacks].map(({ upstream }) => upstream)
 }
 
 function unknownModel(model: string | null, routes: readonly string[]): UnderstudyError {

@@ -57,6 +57,8 @@ export {
   renderEmbeddings,
 } from './wires/embeddings.ts'
 export { WIRES, wireAt } from './wires/registry.ts'
+export { chatBodyOf, completionIn, createSaying, type Saying } from './wires/say.ts'
+export type { Speech, SpeechHead } from './wires/speech.ts'
 export type {
   AnswerParts,
   Rendered,

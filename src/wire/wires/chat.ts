@@ -36,6 +36,7 @@ export const CHAT: Wire = {
           .join('') + SSE_DONE,
     }
   },
+  speech: null,
   error: error => {
     const { status, body } = errorBody(error)
     return { status, body: { ...body } }

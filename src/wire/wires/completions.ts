@@ -15,6 +15,7 @@ export const COMPLETIONS: Wire = {
   answerOf: (response, status) => CHAT.answerOf(asChat(response), status),
   usageOf: CHAT.usageOf,
   render: null,
+  speech: null,
   error: CHAT.error,
   errorEvent: CHAT.errorEvent,
 }

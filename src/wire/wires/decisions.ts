@@ -27,6 +27,7 @@ export const DECISIONS: Wire = {
   answerOf,
   usageOf: RESPONSES.usageOf,
   render: null,
+  speech: null,
   error: CHAT.error,
   errorEvent: CHAT.errorEvent,
 }

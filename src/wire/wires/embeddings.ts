@@ -18,6 +18,7 @@ export const EMBEDDINGS: Wire = {
   answerOf: () => ({ answer: null, reason: 'unreadable' }),
   usageOf,
   render: null,
+  speech: null,
   error: CHAT.error,
   errorEvent: CHAT.errorEvent,
 }

@@ -38,6 +38,10 @@ export const MESSAGES_SPEECH: Speech = {
       usage: usageBody(usageOf(completion) ?? head.usage ?? null),
     }
   },
+  error(status, { error }) {
+    const text = isObject(error) && typeof error.message === 'string' ? error.message : null
+    return messagesErrorBody(status, text ?? `The lead answered status ${status}.`)
+  },
   stream(head) {
     let isOpened = false
     /** Block that is open, by what it holds: text, or the tool call of this index. */
@@ -179,4 +183,24 @@ function deltaUsage(usage: Usage | null): Json {
     output_tokens_details: null,
     server_tool_use: null,
   }
+}
+
+/** Error types by HTTP status, as the API documents them. */
+const ERROR_TYPES: Readonly<Record<number, string>> = {
+  400: 'invalid_request_error',
+  401: 'authentication_error',
+  402: 'billing_error',
+  403: 'permission_error',
+  404: 'not_found_error',
+  413: 'request_too_large',
+  429: 'rate_limit_error',
+  504: 'timeout_error',
+  529: 'overloaded_error',
+}
+
+/** The error of a status in the API's shape. */
+export function messagesErrorBody(status: number, message: string): Json {
+  const fallback = status < 500 ? 'invalid_request_error' : 'api_error'
+  const type = ERROR_TYPES[status] ?? fallback
+  return { type: 'error', error: { type, message }, request_id: null }
 }

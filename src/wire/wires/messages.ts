@@ -7,7 +7,7 @@ import { formatSse } from '../sse.ts'
 import type { AnswerOrReason, NoAnswerReason, Usage } from '../types.ts'
 import { eventTypeOf } from './event-type.ts'
 import { parseMessagesRequest } from './messages-request.ts'
-import { MESSAGES_SPEECH } from './messages-speech.ts'
+import { MESSAGES_SPEECH, messagesErrorBody } from './messages-speech.ts'
 import { renderBy } from './speech.ts'
 import type { Json } from './translate.ts'
 import type { RenderedError, StreamFold, Wire } from './wire.ts'
@@ -21,6 +21,7 @@ export const MESSAGES: Wire = {
   answerOf,
   usageOf,
   render: renderBy(MESSAGES_SPEECH),
+  speech: MESSAGES_SPEECH,
   error: messagesError,
   errorEvent: error => formatSse(JSON.stringify(messagesError(error).body), { event: 'error' }),
 }
@@ -71,26 +72,6 @@ function usageOf(response: unknown): Usage | null {
 
 function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0
-}
-
-/** Error types by HTTP status, as the API documents them. */
-const ERROR_TYPES: Readonly<Record<number, string>> = {
-  400: 'invalid_request_error',
-  401: 'authentication_error',
-  402: 'billing_error',
-  403: 'permission_error',
-  404: 'not_found_error',
-  413: 'request_too_large',
-  429: 'rate_limit_error',
-  504: 'timeout_error',
-  529: 'overloaded_error',
-}
-
-/** The error of a status in the API's shape. */
-export function messagesErrorBody(status: number, message: string): Json {
-  const fallback = status < 500 ? 'invalid_request_error' : 'api_error'
-  const type = ERROR_TYPES[status] ?? fallback
-  return { type: 'error', error: { type, message }, request_id: null }
 }
 
 function messagesError(error: unknown): RenderedError {

@@ -28,6 +28,7 @@ export const RESPONSES_SPEECH: Speech = {
     const model = typeof completion.model === 'string' ? completion.model : head.model
     return response({ ...head, model }, request, { output, usage, finish: choice?.finish_reason })
   },
+  error: (_status, body) => body,
   stream(head, request) {
     return createEvents(head, request)
   },

@@ -28,6 +28,7 @@ export const RESPONSES: Wire = {
   answerOf,
   usageOf,
   render: renderBy(RESPONSES_SPEECH),
+  speech: RESPONSES_SPEECH,
   error: CHAT.error,
   errorEvent(error) {
     const { message, param, code, type: kind } = errorBody(error).body.error

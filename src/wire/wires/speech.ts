@@ -28,6 +28,8 @@ export interface SpeechStream {
 export interface Speech {
   body(completion: Json, head: SpeechHead, request: ChatRequest): Json
   stream(head: SpeechHead, request: ChatRequest): SpeechStream
+  /** An error of the chat wire, said in this one. */
+  error(status: number, body: Json): Json
 }
 
 /** The first choice of a completion or a chunk. */

@@ -2,6 +2,7 @@
 import type { FoldedStream } from '../fold.ts'
 import type { SseEvent } from '../sse.ts'
 import type { Answer, AnswerOrReason, ChatRequest, Usage } from '../types.ts'
+import type { Speech } from './speech.ts'
 
 type Json = Readonly<Record<string, unknown>>
 
@@ -65,6 +66,8 @@ export interface Wire {
   usageOf(response: unknown): Usage | null
   /** Null on a wire whose answers no specialist can give. */
   readonly render: ((request: ChatRequest, parts: AnswerParts) => Rendered) | null
+  /** How the answers of a lead that speaks chat only are said on this wire; null where they cannot be. */
+  readonly speech: Speech | null
   error(error: unknown): RenderedError
   /** The event by which a stream says that it broke off. */
   errorEvent(error: unknown): string
