@@ -80,6 +80,15 @@ export const SETTINGS = {
     env: 'UNDERSTUDY_MAX_BODY_MB',
     help: 'Largest request body, in MiB; a larger one is answered 413.',
   },
+  workers: {
+    type: 'number',
+    default: 1,
+    min: 1,
+    max: 256,
+    isWhole: true,
+    env: 'UNDERSTUDY_WORKERS',
+    help: 'Processes that serve the port. Limits on requests at once hold for each of them.',
+  },
   recordTimeoutMs: {
     type: 'number',
     default: 1000,

@@ -1,7 +1,9 @@
 /** The gateway's own API under `/understudy/v1`: what it did, what it knows, and long work. Answers JSON only. */
 import { Hono } from 'hono'
 import { UnderstudyError } from '../errors.ts'
+import { mergeMetrics } from '../telemetry/index.ts'
 import { isObject, parseJson } from '../wire/index.ts'
+import type { WorkspaceHealth } from '../workspace/index.ts'
 import { decodeUtf8, readBody } from './body.ts'
 import type { GatewayContext } from './context.ts'
 import { jobEventsResponse } from './job-events.ts'
@@ -9,6 +11,7 @@ import type { Jobs } from './jobs.ts'
 import type { LeadWatch } from './lead-watch.ts'
 import type { Recorder } from './recorder.ts'
 import type { Tally } from './tally.ts'
+import type { ProcessStats } from './worker-messages.ts'
 
 export interface ApiParts extends GatewayContext {
   readonly recorder: Recorder
@@ -17,6 +20,7 @@ export interface ApiParts extends GatewayContext {
   readonly jobRegistry: Jobs
   /** Milliseconds since the Unix epoch. */
   readonly startedMs: number
+  readonly stats: () => ProcessStats
 }
 
 /** Routes of the gateway's own API, relative to `/understudy/v1`. */
@@ -24,7 +28,10 @@ export function createApi(parts: ApiParts): Hono {
   const { workspace, jobRegistry: jobs } = parts
   const { store } = workspace
   return new Hono()
-    .get('/status', () => json(statusOf(parts)))
+    .get('/status', async () => json(await statusOf(parts)))
+    .get('/metrics', async () =>
+      json({ data: mergeMetrics((await allStats(parts)).map(s => s.families)) }),
+    )
     .get('/tasks', async () => json({ data: await store.tasks() }))
     .get('/tasks/:id', async c => {
       const id = c.req.param('id')
@@ -65,8 +72,39 @@ function found<T>(value: T | null, what: string, id: string): T {
   })
 }
 
-function statusOf(parts: ApiParts): object {
-  const { workspace, cascade, lead, leadWatch, recorder, tally, startedMs, configHash } = parts
+/** Of this process and its workers. */
+async function allStats({ stats, peers }: ApiParts): Promise<readonly ProcessStats[]> {
+  return [stats(), ...((await peers?.()) ?? [])]
+}
+
+/** How it stands with recording, where several write: as with the worst of them. */
+function worstHealth(all: readonly ProcessStats[]): WorkspaceHealth {
+  const healths = all.map(({ health }) => health)
+  const sum = (name: 'unrecordedCount' | 'unprojectedCount' | 'queuedBytes' | 'lagCount') =>
+    healths.reduce((total, health) => total + health[name], 0)
+  const isFailing = (name: 'ledger' | 'store') => healths.some(health => health[name] === 'failing')
+  return {
+    ledger: isFailing('ledger') ? 'failing' : 'ok',
+    store: isFailing('store') ? 'failing' : 'ok',
+    unrecordedCount: sum('unrecordedCount'),
+    unprojectedCount: sum('unprojectedCount'),
+    queuedBytes: sum('queuedBytes'),
+    lagCount: sum('lagCount'),
+    error: healths.find(({ error }) => error !== null)?.error ?? null,
+  }
+}
+
+function addedCounts(all: readonly ProcessStats[]): Readonly<Record<string, number>> {
+  const total: Record<string, number> = {}
+  for (const { counts } of all) {
+    for (const [what, count] of Object.entries(counts)) total[what] = (total[what] ?? 0) + count
+  }
+  return total
+}
+
+async function statusOf(parts: ApiParts): Promise<object> {
+  const { workspace, cascade, lead, leadWatch, startedMs, configHash } = parts
+  const all = await allStats(parts)
   return {
     node: workspace.node,
     startedTime: new Date(startedMs).toISOString(),
@@ -75,10 +113,11 @@ function statusOf(parts: ApiParts): object {
     configError: parts.configError ?? null,
     upstreams: parts.upstreams?.states() ?? [],
     routes: parts.upstreams?.routes() ?? [],
-    health: workspace.health(),
-    /** Since the start of this process. */
-    requests: tally.counts,
-    unrecordedCount: recorder.unrecordedCount,
+    workers: Math.max(1, all.length - 1),
+    health: worstHealth(all),
+    /** Since the start of each process. */
+    requests: addedCounts(all),
+    unrecordedCount: all.reduce((sum, { unrecordedCount }) => sum + unrecordedCount, 0),
     live: cascade.live().map(task => ({
       task: task.id,
       name: task.name,
@@ -93,8 +132,8 @@ function statusOf(parts: ApiParts): object {
 }
 
 /** The trace behind a decision id: from this process's newest at once, else by the projection. */
-async function decisionOf({ workspace, recorder }: ApiParts, id: string): Promise<unknown> {
-  const position = recorder.positionOf(id) ?? (await workspace.store.trace(id))?.position
+async function decisionOf({ workspace, recorder, peers }: ApiParts, id: string): Promise<unknown> {
+  const position = recorder.positionOf(id) ?? (await storedPosition({ workspace, peers }, id))
   if (position === undefined) {
     throw new UnderstudyError('not-found', `There is no decision '${id.slice(0, 80)}'.`, {
       help: 'Take the id from the header x-understudy-decision.',
@@ -102,6 +141,20 @@ async function decisionOf({ workspace, recorder }: ApiParts, id: string): Promis
   }
   const { payload } = await workspace.read(position)
   return payload ?? { id, isErased: true }
+}
+
+/** A worker's newest records are in the ledger before they are in the database. */
+async function storedPosition(
+  {
+    workspace,
+    peers,
+  }: Pick<ApiParts, 'workspace'> & { readonly peers: ApiParts['peers'] | undefined },
+  id: string,
+) {
+  const row = await workspace.store.trace(id)
+  if (row !== null || peers === undefined || !/^dec_\w{26}$/u.test(id)) return row?.position
+  await workspace.catchUp?.()
+  return (await workspace.store.trace(id))?.position
 }
 
 async function jobOrder(

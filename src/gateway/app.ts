@@ -2,7 +2,7 @@
 import { Hono } from 'hono'
 import { isUnderstudyError, UnderstudyError } from '../errors.ts'
 import type { RouteTrail } from '../ledger/index.ts'
-import { PROMETHEUS_TYPE, renderPrometheus } from '../telemetry/index.ts'
+import { mergeMetrics, PROMETHEUS_TYPE, renderPrometheus } from '../telemetry/index.ts'
 import { errorBody, WIRES, type Wire, wireAt } from '../wire/index.ts'
 import { accessInMemory } from './access-options.ts'
 import { createApi } from './api.ts'
@@ -19,11 +19,12 @@ import { createLeadWatch } from './lead-watch.ts'
 import { type Listening, type ListenOptions, listen } from './listen.ts'
 import { listModels } from './models-list.ts'
 import { createObserver } from './observer.ts'
-import { passThrough } from './pass-through.ts'
+import { forwardToOwner, passThrough } from './pass-through.ts'
 import { readinessReply, withRecordingState } from './readiness.ts'
 import { createRecorder } from './recorder.ts'
 import { jsonReply, type Reply, toResponse } from './reply.ts'
 import { createTally } from './tally.ts'
+import type { ProcessStats } from './worker-messages.ts'
 
 export interface Gateway {
   /** Answers one request in process, by the same rules as over a port on loopback. Never rejects. */
@@ -36,6 +37,10 @@ export interface Gateway {
    * Opens a port. @throws usage-invalid when the host is not loopback and no key is configured; or the address cannot be had
    */
   listen(options: ListenOptions): Promise<Listening>
+  /** Answers at a socket what workers forward: all but models' requests. Whoever may open the socket is let in. */
+  listenForWorkers(path: string): Promise<Listening>
+  /** What this process knows of itself. */
+  stats(): ProcessStats
   /** Cancels jobs and waits for records still being written. Call after the listening ones are closed. */
   close(): Promise<void>
 }
@@ -95,6 +100,13 @@ export function createGateway(context: GatewayContext): Gateway {
     }
   }
 
+  const stats = (): ProcessStats => ({
+    families: observer.families(),
+    counts: parts.tally.counts,
+    unrecordedCount: recorder.unrecordedCount,
+    health: workspace.health(),
+  })
+
   const app = new Hono<{ Bindings: Door }>({ strict: true })
   app.onError(error => toResponse(errorReply(error, log)))
   app.notFound(c => {
@@ -125,9 +137,17 @@ export function createGateway(context: GatewayContext): Gateway {
       }),
     ),
   )
-  app.get('/metrics', c => {
+  const { owner } = context
+  if (owner !== undefined) {
+    const forward = async (raw: RawRequest) => toResponse(await forwardToOwner(owner, raw, limits))
+    app.all('/metrics', c => forward(fromFetch(c.req.raw)))
+    app.all('/understudy/*', c => forward(fromFetch(c.req.raw)))
+  }
+  app.get('/metrics', async c => {
     checkRole(authenticate(access.keys, c.req.header()), 'GET', c.req.path)
-    const text = renderPrometheus(observer.families())
+    const peers = (await context.peers?.()) ?? []
+    const all = [observer.families(), ...peers.map(({ families }) => families)]
+    const text = renderPrometheus(mergeMetrics(all))
     return new Response(text, { headers: { 'content-type': PROMETHEUS_TYPE } })
   })
   app.use('/understudy/*', async (c, next) => {
@@ -140,9 +160,11 @@ export function createGateway(context: GatewayContext): Gateway {
     '/understudy/v1/keys',
     createKeyRoutes(access, () => context.limits.maxBodyBytes),
   )
-  app.route('/understudy/v1', createApi(extended(parts, { jobRegistry, startedMs })))
+  app.route('/understudy/v1', createApi(extended(parts, { jobRegistry, startedMs, stats })))
 
   const answer = async (request: Request, door: Door): Promise<Response> => app.fetch(request, door)
+  /** A worker has looked at host and origin before. */
+  const fromWorker = (request: Request): Promise<Response> => answer(request, { isLoopback: false })
   const fetchHere = (request: Request): Promise<Response> => answer(request, { isLoopback: true })
   return {
     fetch: fetchHere,
@@ -163,6 +185,9 @@ export function createGateway(context: GatewayContext): Gateway {
         },
       }
     },
+    listenForWorkers: path =>
+      listen({ path, port: 0, answer: fromWorker, answerApi, hasKeys: true, log }),
+    stats,
     async close() {
       isDraining = true
       await jobRegistry.close()

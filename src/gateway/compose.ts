@@ -3,12 +3,17 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Access } from '../access/index.ts'
 import { type Cascade, createCascade, type LiveTask } from '../cascade/index.ts'
 import { type Config, loadConfig } from '../config/index.ts'
-import { isUnderstudyError } from '../errors.ts'
+import { isUnderstudyError, UnderstudyError, unreachable } from '../errors.ts'
 import { encoderName } from '../learn/index.ts'
 import type { Lead } from '../runtimes/index.ts'
 import { describeTrace } from '../tasks/index.ts'
 import { type Clock, systemClock } from '../util/index.ts'
-import { type OwnedWorkspace, openWorkspace } from '../workspace/index.ts'
+import {
+  type OpenWorkspaceOptions,
+  type OwnedWorkspace,
+  openWorkspace,
+  type Workspace,
+} from '../workspace/index.ts'
 import { openAccess, openFolderKeys } from './access-options.ts'
 import { createGateway, type Gateway } from './app.ts'
 import { extended } from './context.ts'
@@ -21,6 +26,7 @@ import { type LogSinks, limitsOf, logOf, telemetryOf } from './observe-options.t
 import type { OpenProgress } from './open-lead.ts'
 import { createSpecialistLoader, type SpecialistLoader } from './specialists.ts'
 import { createWork } from './work.ts'
+import { startWorkers, type Workers } from './workers.ts'
 
 /** What jobs and the loading of specialists may use. */
 export interface House {
@@ -46,8 +52,18 @@ export interface OpenUnderstudyOptions extends LogSinks {
   readonly loadLive?: (house: Pick<House, 'workspace' | 'config'>) => Promise<readonly LiveTask[]>
   /** Long work by kind; default: importing and learning. */
   readonly jobs?: (house: House) => Readonly<Record<string, JobRunner>>
+  /** Processes that serve the port, in place of the configuration's. */
+  readonly workers?: number
+  /** In a worker: who it is, and what it uses of the process that owns the data folder. */
+  readonly worker?: WorkerParts
   readonly signal?: AbortSignal
   readonly onProgress?: (progress: OpenProgress) => void
+}
+
+export interface WorkerParts {
+  readonly number: number
+  readonly owner: Lead
+  readonly openWorkspace: (options: OpenWorkspaceOptions) => Promise<Workspace>
 }
 
 export interface Understudy extends House {
@@ -100,7 +116,8 @@ export async function openUnderstudy(options: OpenUnderstudyOptions): Promise<Un
     await loader.close()
     throw error
   })
-  const workspace = await openWorkspace({
+  const { worker } = options
+  const workspace = await openFolder(worker, {
     dataDir,
     describe: describeTrace,
     durability: durability === 'sync' ? 'sync' : 'group',
@@ -123,6 +140,8 @@ export async function openUnderstudy(options: OpenUnderstudyOptions): Promise<Un
       opened.configure(next)
     }
     let isStageOpen = false
+    let workers: Workers | null = null
+    const workerCount = options.workers ?? config.settings.workers
     const refresh = async (): Promise<void> => {
       const before = cascade.live()
       const after = await loadLive({ workspace, config: live.config })
@@ -131,6 +150,7 @@ export async function openUnderstudy(options: OpenUnderstudyOptions): Promise<Un
       const leaving = before.map(task => task.specialist).filter(one => !kept.has(one))
       if (leaving.length > 0) void closeLater(leaving, log)
       isStageOpen = true
+      workers?.refresh()
     }
     let last: Promise<void> = Promise.resolve()
     // One after another, so that an older reading never replaces a newer one.
@@ -174,7 +194,9 @@ export async function openUnderstudy(options: OpenUnderstudyOptions): Promise<Un
       },
       allowedHosts: [],
       log,
-      telemetry: telemetryOf(logs, config, env, '0'),
+      telemetry: telemetryOf(logs, config, env, String(worker?.number ?? 0)),
+      ...(worker && { owner: worker.owner }),
+      ...(workerCount > 1 && { peers: async () => (await workers?.stats()) ?? [] }),
       isStageOpen: () => isStageOpen,
       localAnswer: createEmbedder({
         names: [encoderName(config.settings.encoder)],
@@ -182,12 +204,33 @@ export async function openUnderstudy(options: OpenUnderstudyOptions): Promise<Un
       }),
     })
     const listen = async (): Promise<Listening> => {
-      const listening = await gateway.listen({ host, port })
+      if (workerCount > 1) {
+        workers = await startWorkers({
+          count: workerCount,
+          // The process's own environment is no plain object, and does not travel.
+          order: {
+            dataDir,
+            env: { ...env },
+            configFile,
+            lead: workerLead(options, config),
+            host,
+            port,
+          },
+          workspace,
+          gateway,
+          clock,
+          log,
+        })
+      }
+      const listening = workers ?? (await gateway.listen({ host, port }))
       await workspace.setAddress(listening.address)
       const unwatch = live.watch(WATCH_MS)
       stop.signal.addEventListener('abort', unwatch, { once: true })
       const graceMs = config.settings.drainSeconds * 1000
-      return { ...listening, close: (how = {}) => listening.close({ graceMs, ...how }) }
+      return {
+        address: listening.address,
+        close: (how = {}) => listening.close({ graceMs, ...how }),
+      }
     }
     return extended(house, {
       gateway,
@@ -203,6 +246,39 @@ export async function openUnderstudy(options: OpenUnderstudyOptions): Promise<Un
     await workspace.close()
     throw error
   }
+}
+
+/** A worker uses the owner's database, and does nothing that only an owner may. */
+async function openFolder(
+  worker: WorkerParts | undefined,
+  options: OpenWorkspaceOptions,
+): Promise<OwnedWorkspace> {
+  if (worker === undefined) return openWorkspace(options)
+  const ownersOnly = (): never => unreachable('done by a worker' as never)
+  return {
+    ...(await worker.openWorkspace(options)),
+    setAddress: async () => {},
+    serveChild: ownersOnly,
+    rebuild: async () => ownersOnly(),
+  }
+}
+
+/** The lead as each worker opens it. @throws usage-invalid for one that only one process can have */
+function workerLead(
+  { lead }: OpenUnderstudyOptions,
+  { settings }: Config,
+): string | null | undefined {
+  const named = lead === undefined ? settings.lead : lead
+  if (named === null || (typeof named === 'string' && !named.startsWith('local:'))) {
+    return lead as string | null | undefined
+  }
+  throw new UnderstudyError(
+    'usage-invalid',
+    'Several workers cannot share a lead on this machine.',
+    {
+      help: 'Use one worker, or serve the model by a server of its own and name its URL.',
+    },
+  )
 }
 
 /** While the database is away everything goes to the lead; specialists come on stage once it is back. */

@@ -9,6 +9,7 @@ import type { Workspace } from '../workspace/index.ts'
 import type { LocalAnswer } from './embedder.ts'
 import type { JobRunner } from './jobs.ts'
 import type { TelemetryOptions } from './observer.ts'
+import type { ProcessStats } from './worker-messages.ts'
 
 /** A caller's credential. */
 export interface GatewayKey extends Partial<KeyRules> {
@@ -40,7 +41,8 @@ export const DEFAULT_LIMITS: GatewayLimits = {
 }
 
 /** What the gateway uses of a workspace. */
-export type GatewayWorkspace = Pick<Workspace, 'node' | 'store' | 'append' | 'read' | 'health'>
+export type GatewayWorkspace = Pick<Workspace, 'node' | 'store' | 'append' | 'read' | 'health'> &
+  Partial<Pick<Workspace, 'catchUp'>>
 
 /** Read anew for every request: a reload of the configuration may change what stands here. */
 export interface GatewayContext {
@@ -71,6 +73,10 @@ export interface GatewayContext {
   readonly localAnswer?: LocalAnswer
   /** Default: metrics only. */
   readonly telemetry?: TelemetryOptions
+  /** Where requests about the gateway itself go, in a worker: to the process that owns the data folder. */
+  readonly owner?: Lead
+  /** What the workers of this gateway know of themselves, in the process that owns the data folder. */
+  readonly peers?: () => Promise<readonly ProcessStats[]>
   /** Whether the specialists that the store names were looked for; default: they were. */
   readonly isStageOpen?: () => boolean
 }

@@ -15,6 +15,8 @@ export interface ListenOptions {
   readonly host?: string
   /** 0: any free port. */
   readonly port: number
+  /** A socket in the file system, in place of host and port. */
+  readonly path?: string
 }
 
 export interface Listening {
@@ -43,7 +45,7 @@ export function checkListenable({
   host,
   port,
   hasKeys,
-}: Required<ListenOptions> & { readonly hasKeys: boolean }): void {
+}: Required<Pick<ListenOptions, 'host' | 'port'>> & { readonly hasKeys: boolean }): void {
   if (!isLoopback(host) && !hasKeys) {
     throw new UnderstudyError(
       'usage-invalid',
@@ -65,6 +67,7 @@ export function checkListenable({
 export async function listen({
   host = '127.0.0.1',
   port,
+  path,
   answer,
   answerApi,
   hasKeys,
@@ -87,13 +90,15 @@ export async function listen({
     },
   )
   server.on('clientError', answerUnparsable)
-  await bind(server, host, port)
+  await (path === undefined ? bind(server, host, port) : bindPath(server, path))
   server.on('error', error => log(`The HTTP server failed: ${error.message}`))
+  const close: Listening['close'] = ({ graceMs = 10_000 } = {}) => drain(server, graceMs)
+  if (path !== undefined) return { address: path, close }
   const { port: bound } = server.address() as AddressInfo
   const shown = host.includes(':') && !host.startsWith('[') ? `[${host}]` : host
   return {
     address: `http://${shown}:${bound}`,
-    close: ({ graceMs = 10_000 } = {}) => drain(server, graceMs),
+    close,
   }
 }
 
@@ -109,6 +114,16 @@ function bind(server: Server, host: string, port: number): Promise<void> {
     server.once('error', onError)
     server.listen({ host: host.replace(/^\[|\]$/gu, ''), port }, () => {
       server.off('error', onError)
+      resolve()
+    })
+  })
+}
+
+function bindPath(server: Server, path: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen({ path, exclusive: true }, () => {
+      server.off('error', reject)
       resolve()
     })
   })

@@ -1,8 +1,10 @@
 /** Every path of the API that the gateway does not answer itself: to the lead and back, unrecorded. */
 import { UnderstudyError } from '../errors.ts'
+import type { Lead } from '../runtimes/index.ts'
 import { modelIn } from '../wire/index.ts'
+import type { GatewayLimits } from './context.ts'
 import type { ExchangeParts } from './exchange.ts'
-import type { Incoming } from './incoming.ts'
+import type { Incoming, RawRequest } from './incoming.ts'
 import { trailHeaders } from './intent.ts'
 import { callLead, checkedTarget } from './lead-call.ts'
 import { headersFromLead, relay, streamReply } from './relay.ts'
@@ -58,4 +60,21 @@ function checkCountable({ key, method, target }: Incoming): void {
     `The key '${key.name}' has a budget, and what ${target.split('?')[0]?.slice(0, 100)} costs is not counted.`,
     { help: 'Use a key without a budget, or a path whose answers are recorded.' },
   )
+}
+
+/** A request about the gateway itself, to the process that can answer it; as it is, so that the owner checks the key. */
+export async function forwardToOwner(
+  owner: Lead,
+  raw: RawRequest,
+  { maxBodyBytes }: Pick<GatewayLimits, 'maxBodyBytes'>,
+): Promise<Reply> {
+  const hasBody = raw.method !== 'GET' && raw.method !== 'HEAD'
+  const response = await owner.send({
+    method: raw.method,
+    path: raw.target,
+    headers: raw.headers,
+    body: hasBody ? await raw.readBody(maxBodyBytes) : null,
+    signal: raw.signal,
+  })
+  return streamReply(relay(response), response, raw.abort)
 }

@@ -16,6 +16,8 @@ export interface RemoteLeadOptions {
   readonly headersTimeoutMs?: number
   /** Longest silence within a response's body. 0: no limit. */
   readonly bodyTimeoutMs?: number
+  /** A socket in the file system, in place of the address's host. */
+  readonly socketPath?: string
   /** Connections kept to the lead at once. */
   readonly connectionCount?: number
 }
@@ -33,6 +35,7 @@ export function openRemoteLead({
   headersTimeoutMs = 600_000,
   bodyTimeoutMs = 300_000,
   connectionCount = 256,
+  socketPath,
 }: RemoteLeadOptions): Lead {
   const base = baseOf(url)
   const agent = new Agent({
@@ -40,7 +43,7 @@ export function openRemoteLead({
     pipelining: 1,
     headersTimeout: headersTimeoutMs,
     bodyTimeout: bodyTimeoutMs,
-    connect: { timeout: connectTimeoutMs },
+    connect: { timeout: connectTimeoutMs, ...(socketPath && { socketPath }) },
   })
   const credentials = key === null ? {} : credentialsOf(key, keyHeaders)
   return {

@@ -28,6 +28,12 @@ export const upCommand: Command = {
       placeholder: 'LEAD',
       help: 'URL of an OpenAI-compatible API (key from $UNDERSTUDY_LEAD_KEY), replay:FILE, or local:MODEL.',
     },
+    {
+      name: 'workers',
+      type: 'string',
+      placeholder: 'N',
+      help: 'Processes that serve the port (default: 1).',
+    },
     configOption,
   ],
   examples: [
@@ -60,6 +66,7 @@ async function open(input: CommandInput, terminal: Terminal) {
   const configFile = textOption(input, 'config')
   const host = textOption(input, 'host')
   const port = numberOption(input, 'port', { min: 0, max: 65_535 })
+  const workers = numberOption(input, 'workers', { min: 1, max: 256 })
   const progress = createProgress(terminal)
   try {
     return await openUnderstudy({
@@ -73,6 +80,7 @@ async function open(input: CommandInput, terminal: Terminal) {
         ...(host === undefined ? {} : { host }),
         ...(port === undefined ? {} : { port }),
       },
+      ...(workers === undefined ? {} : { workers: Math.floor(workers) }),
       ...(configFile === undefined ? {} : { configFile }),
       ...(lead === undefined ? {} : { lead }),
     })

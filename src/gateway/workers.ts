@@ -1,0 +1,176 @@
+/** Several gateway processes on one port: started, asked, replaced when they die, stopped. Answers no requests itself. */
+import cluster, { type Worker } from 'node:cluster'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { ERRORS, type ErrorCode, UnderstudyError } from '../errors.ts'
+import { builtModule } from '../platform/index.ts'
+import { processChannel } from '../store/index.ts'
+import type { Clock } from '../util/index.ts'
+import type { OwnedWorkspace } from '../workspace/index.ts'
+import type { Gateway } from './app.ts'
+import type { Listening } from './listen.ts'
+import {
+  isWorkerMessage,
+  type ProcessStats,
+  type ToWorker,
+  type WorkerOrder,
+} from './worker-messages.ts'
+
+export interface WorkersOptions {
+  readonly count: number
+  readonly order: Omit<WorkerOrder, 'number' | 'ownerSocket'>
+  readonly workspace: Pick<OwnedWorkspace, 'serveChild'>
+  /** The owner's own gateway, for what is asked about the gateway itself. */
+  readonly gateway: Pick<Gateway, 'listenForWorkers'>
+  readonly clock: Clock
+  readonly log: (text: string) => void
+}
+
+export interface Workers extends Listening {
+  /** Of the workers that answer at once. */
+  stats(): Promise<readonly ProcessStats[]>
+  /** Tells all of them that what is live has changed. */
+  refresh(): void
+}
+
+/** One that lived shorter than this is not replaced at once, so that a fault at the start does not burn the machine. */
+const QUICK_DEATH_MS = 5_000
+const BACKOFF_MS_MAX = 30_000
+const STATS_WITHIN_MS = 1_000
+/** Beyond what answers under way were given: for what they leave behind. */
+const CLOSE_WITHIN_MS = 10_000
+
+/**
+ * Starts the workers; resolves when all of them listen.
+ * @throws what the first worker that failed threw
+ */
+export async function startWorkers(options: WorkersOptions): Promise<Workers> {
+  const { count, workspace, gateway, clock, log } = options
+  // Sockets have short names, and data folders long ones.
+  const folder = await mkdtemp(join(tmpdir(), 'understudy-'))
+  const ownerSocket = join(folder, 's')
+  const owner = await gateway.listenForWorkers(ownerSocket)
+  const running = new Map<number, Worker>()
+  const timers = new Set<NodeJS.Timeout>()
+  let port = options.order.port
+  let isStopping = false
+  let lastId = 0
+
+  cluster.setupPrimary({
+    exec: builtModule(import.meta.url, './worker-process'),
+    args: [],
+    execArgv: process.execArgv.filter(argument => argument.startsWith('--max-')),
+    serialization: 'advanced',
+  })
+
+  const start = (number: number, deaths: number): Promise<string> => {
+    const startMs = clock.monotonic()
+    const worker = cluster.fork()
+    running.set(number, worker)
+    workspace.serveChild(processChannel(worker.process))
+    const ready = new Promise<string>((resolve, reject) => {
+      worker.on('message', message => {
+        if (!isWorkerMessage(message)) return
+        if (message.understudy === 'worker-ready') resolve(message.address)
+        if (message.understudy === 'worker-failed') reject(failureOf(message.error))
+      })
+      worker.once('exit', (code, signal) =>
+        reject(new UnderstudyError('bug', `A worker ended at its start (${signal ?? code}).`)),
+      )
+    })
+    worker.once('exit', (code, signal) => {
+      running.delete(number)
+      if (isStopping) return
+      const isQuick = clock.monotonic() - startMs < QUICK_DEATH_MS
+      const waitMs = isQuick ? Math.min(BACKOFF_MS_MAX, 500 * 2 ** deaths) : 0
+      log(`Worker ${number} ended (${signal ?? code}); another one follows in ${waitMs} ms.`)
+      const timer = setTimeout(() => {
+        timers.delete(timer)
+        if (isStopping) return
+        start(number, isQuick ? deaths + 1 : 0).catch(error =>
+          log(`Worker ${number} cannot be started: ${error.message}`),
+        )
+      }, waitMs)
+      timers.add(timer)
+    })
+    const order: WorkerOrder = { ...options.order, port, number, ownerSocket }
+    tell(worker, { understudy: 'worker-start', order })
+    return ready
+  }
+
+  const close = async (graceMs: number): Promise<void> => {
+    isStopping = true
+    for (const timer of timers) clearTimeout(timer)
+    await Promise.all([...running.values()].map(worker => ended(worker, graceMs)))
+    await owner.close({ graceMs: 0 })
+    await rm(folder, { recursive: true, force: true })
+  }
+
+  let address: string
+  try {
+    // The first one finds the port; whoever follows it gets the same, also after all have died.
+    address = await start(1, 0)
+    port = Number(new URL(address).port)
+    await Promise.all(Array.from({ length: count - 1 }, (_, i) => start(i + 2, 0)))
+  } catch (error) {
+    await close(0)
+    throw error
+  }
+  return {
+    address,
+    close: ({ graceMs = 10_000 } = {}) => close(graceMs),
+    stats: async () => {
+      const id = ++lastId
+      const all = await Promise.all([...running.values()].map(worker => statsOf(worker, id)))
+      return all.filter(stats => stats !== null)
+    },
+    refresh() {
+      for (const worker of running.values()) tell(worker, { understudy: 'worker-refresh' })
+    },
+  }
+}
+
+function tell(worker: Worker, message: ToWorker): void {
+  if (worker.isConnected()) worker.send(message, () => {})
+}
+
+function failureOf(error: { code: string; message: string; help?: string }): UnderstudyError {
+  const code = Object.hasOwn(ERRORS, error.code) ? (error.code as ErrorCode) : 'bug'
+  return new UnderstudyError(
+    code,
+    error.message,
+    error.help === undefined ? {} : { help: error.help },
+  )
+}
+
+/** Null where it does not answer in time. */
+function statsOf(worker: Worker, id: number): Promise<ProcessStats | null> {
+  return new Promise(resolve => {
+    const settle = (stats: ProcessStats | null): void => {
+      clearTimeout(timer)
+      worker.off('message', onMessage)
+      resolve(stats)
+    }
+    const onMessage = (message: unknown): void => {
+      if (!isWorkerMessage(message) || !('stats' in message) || message.id !== id) return
+      settle(message.stats)
+    }
+    const timer = setTimeout(() => settle(null), STATS_WITHIN_MS)
+    worker.on('message', onMessage)
+    tell(worker, { understudy: 'worker-stats', id })
+  })
+}
+
+/** Asked to stop, and killed where it does not. */
+function ended(worker: Worker, graceMs: number): Promise<void> {
+  if (worker.isDead()) return Promise.resolve()
+  return new Promise(resolve => {
+    const timer = setTimeout(() => worker.process.kill('SIGKILL'), graceMs + CLOSE_WITHIN_MS)
+    worker.once('exit', () => {
+      clearTimeout(timer)
+      resolve()
+    })
+    tell(worker, { understudy: 'worker-stop', graceMs })
+  })
+}
