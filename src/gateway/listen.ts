@@ -119,6 +119,15 @@ function bind(server: Server, host: string, port: number): Promise<void> {
   })
 }
 
+/** A port that nobody listens on right now. @throws usage-invalid */
+export async function freePort(host: string): Promise<number> {
+  const server = createServer()
+  await bind(server, host, 0)
+  const { port } = server.address() as AddressInfo
+  await new Promise(resolve => server.close(resolve))
+  return port
+}
+
 function bindPath(server: Server, path: string): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject)

@@ -34,6 +34,8 @@ export type ToWorker =
   | { readonly understudy: 'worker-stop'; readonly graceMs: number }
 
 export type FromWorker =
+  /** It listens to messages: what is sent to a cluster's worker before is lost. */
+  | { readonly understudy: 'worker-begun' }
   | { readonly understudy: 'worker-ready'; readonly address: string }
   | {
       readonly understudy: 'worker-failed'

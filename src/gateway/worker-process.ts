@@ -71,6 +71,7 @@ process.on('message', message => {
       break
   }
 })
+send({ understudy: 'worker-begun' })
 process.on('disconnect', () => void stop(ORPHAN_GRACE_MS))
 
 function fail(error: unknown): void {

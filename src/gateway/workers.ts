@@ -9,7 +9,7 @@ import { processChannel } from '../store/index.ts'
 import type { Clock } from '../util/index.ts'
 import type { OwnedWorkspace } from '../workspace/index.ts'
 import type { Gateway } from './app.ts'
-import type { Listening } from './listen.ts'
+import { freePort, type Listening } from './listen.ts'
 import {
   isWorkerMessage,
   type ProcessStats,
@@ -51,9 +51,10 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
   const folder = await mkdtemp(join(tmpdir(), 'understudy-'))
   const ownerSocket = join(folder, 's')
   const owner = await gateway.listenForWorkers(ownerSocket)
+  // One number for all, also for those who follow when all have died.
+  const port = options.order.port === 0 ? await freePort(options.order.host) : options.order.port
   const running = new Map<number, Worker>()
   const timers = new Set<NodeJS.Timeout>()
-  let port = options.order.port
   let isStopping = false
   let lastId = 0
 
@@ -69,9 +70,14 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
     const worker = cluster.fork()
     running.set(number, worker)
     workspace.serveChild(processChannel(worker.process))
+    const begin = (): void => {
+      const order: WorkerOrder = { ...options.order, port, number, ownerSocket }
+      tell(worker, { understudy: 'worker-start', order })
+    }
     const ready = new Promise<string>((resolve, reject) => {
       worker.on('message', message => {
         if (!isWorkerMessage(message)) return
+        if (message.understudy === 'worker-begun') begin()
         if (message.understudy === 'worker-ready') resolve(message.address)
         if (message.understudy === 'worker-failed') reject(failureOf(message.error))
       })
@@ -94,8 +100,6 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
       }, waitMs)
       timers.add(timer)
     })
-    const order: WorkerOrder = { ...options.order, port, number, ownerSocket }
-    tell(worker, { understudy: 'worker-start', order })
     return ready
   }
 
@@ -109,9 +113,7 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
 
   let address: string
   try {
-    // The first one finds the port; whoever follows it gets the same, also after all have died.
     address = await start(1, 0)
-    port = Number(new URL(address).port)
     await Promise.all(Array.from({ length: count - 1 }, (_, i) => start(i + 2, 0)))
   } catch (error) {
     await close(0)
