@@ -29,6 +29,8 @@ export interface Keys {
   revoke(id: string): Promise<Key>
   /** Takes the keys of another configuration. */
   configure(keys: readonly ConfigKey[]): void
+  /** Takes over what another process changed; where the file cannot be read, the keys stay as they are. @throws file-corrupt */
+  reread(): Promise<void>
 }
 
 /** Compared with where no record has the id, so that the time taken tells nothing. */
@@ -47,6 +49,7 @@ export async function openKeys(
     async records => {
       if (path !== null) await writeKeyFile(path, records)
     },
+    path === null ? undefined : () => readKeyFile(path),
   )
 }
 
@@ -55,6 +58,7 @@ export function createKeys(
   configKeys: readonly ConfigKey[],
   clock: Pick<Clock, 'now'>,
   save: (records: readonly KeyRecord[]) => Promise<void>,
+  read?: () => Promise<readonly KeyRecord[]>,
 ): Keys {
   let records = new Map(kept.map(record => [record.id, record]))
   let fromConfig = configKeys.map(fromConfigKey)
@@ -170,6 +174,9 @@ export function createKeys(
           throw needsOperator()
         return { ...record, revokedMs: clock.now(), earlier: [] }
       })
+    },
+    async reread() {
+      if (read !== undefined) records = new Map((await read()).map(record => [record.id, record]))
     },
     configure(keys) {
       fromConfig = keys.map(fromConfigKey)

@@ -33,9 +33,20 @@ export async function openAccess(
     prices,
     clock,
     log,
-  }: { keys: Keys; prices: Config['prices']; clock: Clock; log: (text: string) => void },
+    worker = null,
+  }: {
+    keys: Keys
+    prices: Config['prices']
+    clock: Clock
+    log: (text: string) => void
+    /** Each worker counts for itself: two must not write the same totals. */
+    worker?: number | null
+  },
 ): Promise<Access> {
-  const spend = await openSpend(join(dataDir, FOLDER, 'spend'), log)
+  const spend = await openSpend(
+    join(dataDir, FOLDER, worker === null ? 'spend' : `spend-${worker}`),
+    log,
+  )
   return createAccess({ keys, spend, prices, clock })
 }
 

@@ -1,6 +1,6 @@
 /** Puts the whole house together for one data folder: workspace, lead, cascade, gateway. Decides nothing itself. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Access } from '../access/index.ts'
+import type { Access, Keys } from '../access/index.ts'
 import { type Cascade, createCascade, type LiveTask } from '../cascade/index.ts'
 import { type Config, loadConfig } from '../config/index.ts'
 import { isUnderstudyError, UnderstudyError, unreachable } from '../errors.ts'
@@ -132,7 +132,13 @@ export async function openUnderstudy(options: OpenUnderstudyOptions): Promise<Un
   let access: Access | null = null
   try {
     const { prices } = config
-    const opened = await openAccess(dataDir, { keys, prices, clock, log })
+    const opened = await openAccess(dataDir, {
+      keys,
+      prices,
+      clock,
+      log,
+      worker: worker?.number ?? null,
+    })
     access = opened
     const cascade = createCascade({ configHash: live.hash, bindings: config.tasks, clock })
     onChange = (next, configHash) => {
@@ -225,6 +231,7 @@ export async function openUnderstudy(options: OpenUnderstudyOptions): Promise<Un
       const listening = workers ?? (await gateway.listen({ host, port }))
       await workspace.setAddress(listening.address)
       const unwatch = live.watch(WATCH_MS)
+      if (worker !== undefined) rereadKeys(keys, stop.signal)
       stop.signal.addEventListener('abort', unwatch, { once: true })
       const graceMs = config.settings.drainSeconds * 1000
       return {
@@ -261,6 +268,12 @@ async function openFolder(
     serveChild: ownersOnly,
     rebuild: async () => ownersOnly(),
   }
+}
+
+/** Keys are made and revoked by the owner of the folder; its workers know within a second. */
+function rereadKeys(keys: Keys, signal: AbortSignal): void {
+  const timer = setInterval(() => void keys.reread().catch(() => undefined), WATCH_MS).unref()
+  signal.addEventListener('abort', () => clearInterval(timer), { once: true })
 }
 
 /** The lead as each worker opens it. @throws usage-invalid for one that only one process can have */

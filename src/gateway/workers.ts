@@ -58,6 +58,8 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
   let isStopping = false
   let lastId = 0
 
+  // Workers accept by themselves. A connection that is being handed over when its worker is killed hangs for ever (Node 20).
+  cluster.schedulingPolicy = cluster.SCHED_NONE
   cluster.setupPrimary({
     exec: builtModule(import.meta.url, './worker-process'),
     args: [],

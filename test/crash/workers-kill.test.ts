@@ -95,12 +95,15 @@ test('no answer that a caller got whole is lost when workers are killed, and oth
   await Promise.all(callers)
   expect(log.filter(line => /Worker \d+ ended \(SIGKILL\)/.test(line)).length).toBe(KILLS)
 
-  const status = (await (await fetch(`${address}/understudy/v1/status`)).json()) as {
-    workers: number
-    requests: { lead: number }
-  }
-  expect(status.workers).toBe(2)
-  expect(status.requests.lead).toBeGreaterThan(0)
+  // A worker counts once it answers.
+  const status = async () =>
+    (await (await fetch(`${address}/understudy/v1/status`)).json()) as {
+      workers: number
+      requests: { lead: number }
+    }
+  await expect.poll(async () => (await status()).workers, { timeout: 30_000 }).toBe(2)
+  expect(await ask(false)).not.toBeNull()
+  expect((await status()).requests.lead).toBeGreaterThan(0)
   const metrics = await (await fetch(`${address}/metrics`)).text()
   expect(metrics).toMatch(/process_resident_memory_bytes\{worker="0"\}/)
   expect(metrics).toMatch(/process_resident_memory_bytes\{worker="1"\}/)

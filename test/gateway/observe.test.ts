@@ -75,7 +75,7 @@ test('metrics and status are the operator’s where there are keys', async () =>
       })
     ).status
   expect(await ask()).toBe(401)
-  expect(await ask('app-key-of-shop')).toBe(401)
+  expect(await ask('app-key-of-shop')).toBe(403)
   expect(await ask('operator-key')).toBe(200)
 })
 
