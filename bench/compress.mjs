@@ -62,7 +62,7 @@ async function tableOfVariants() {
   const runtime = await openInProcessRuntime()
   const { report } = await compressClassifier({
     model,
-    variants: defaultVariants(model.config),
+    variants: defaultVariants(model),
     classCount,
     training,
     certification,

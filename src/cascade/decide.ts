@@ -23,6 +23,7 @@ export const REASONS = {
   'several-turns': 'the conversation has more than one turn',
   'empty-input': 'the user message is empty',
   'pass-through': 'no specialist answers on this path',
+  cached: 'an equal request was answered before, and its route keeps answers',
   'local-model': 'the request names a model of this machine',
 } as const
 

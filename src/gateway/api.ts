@@ -113,6 +113,7 @@ async function statusOf(parts: ApiParts): Promise<object> {
     configError: parts.configError ?? null,
     upstreams: parts.upstreams?.states() ?? [],
     routes: parts.upstreams?.routes() ?? [],
+    cache: parts.cache?.counts ?? null,
     workers: Math.max(1, all.length - 1),
     health: worstHealth(all),
     /** Since the start of each process. */

@@ -15,6 +15,7 @@ import {
   type Workspace,
 } from '../workspace/index.ts'
 import { openAccess, openFolderKeys } from './access-options.ts'
+import { createAnswerCache } from './answer-cache.ts'
 import { createGateway, type Gateway } from './app.ts'
 import { extended } from './context.ts'
 import { createEmbedder } from './embedder.ts'
@@ -141,9 +142,11 @@ export async function openUnderstudy(options: OpenUnderstudyOptions): Promise<Un
     })
     access = opened
     const cascade = createCascade({ configHash: live.hash, bindings: config.tasks, clock })
+    const cache = createAnswerCache(config.cache, clock)
     onChange = (next, configHash) => {
       cascade.configure({ configHash, bindings: next.tasks })
       opened.configure(next)
+      cache.configure(next.cache)
     }
     let isStageOpen = false
     let workers: Workers | null = null
@@ -187,6 +190,7 @@ export async function openUnderstudy(options: OpenUnderstudyOptions): Promise<Un
       },
       keys: [],
       access: opened,
+      cache,
       jobs: jobs(house),
       clock,
       get configHash() {

@@ -6,6 +6,7 @@ import type { Lead } from '../runtimes/index.ts'
 import type { Upstreams } from '../upstreams/index.ts'
 import type { Clock } from '../util/index.ts'
 import type { Workspace } from '../workspace/index.ts'
+import type { AnswerCache } from './answer-cache.ts'
 import type { LocalAnswer } from './embedder.ts'
 import type { JobRunner } from './jobs.ts'
 import type { TelemetryOptions } from './observer.ts'
@@ -62,6 +63,8 @@ export interface GatewayContext {
   readonly configHash: string
   /** Routes and upstreams, where there are several; null: one lead or none. */
   readonly upstreams?: Upstreams | null
+  /** Answers that routes keep; null: none. */
+  readonly cache?: AnswerCache | null
   /** Why the newest configuration file is not what holds; null where it is. */
   readonly configError?: string | null
   readonly limits: GatewayLimits

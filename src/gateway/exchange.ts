@@ -1,9 +1,7 @@
 /** One exchange on any wire: a specialist answers, or the lead's bytes stream through; either way it is recorded. */
-import type { Access, Ticket } from '../access/index.ts'
 import { REASONS, type Reason, type Verdict } from '../cascade/index.ts'
 import { isUnderstudyError, UnderstudyError } from '../errors.ts'
-import type { Charge, Decision, RouteTrail, ServedBy } from '../ledger/index.ts'
-import type { Lead, LeadResponse } from '../runtimes/index.ts'
+import type { Decision, RouteTrail } from '../ledger/index.ts'
 import { newId } from '../util/index.ts'
 import {
   type AnswerParts,
@@ -13,38 +11,24 @@ import {
   reportedModel,
   type Wire,
 } from '../wire/index.ts'
+import type { AnswerCache } from './answer-cache.ts'
 import { decodeUtf8, joined } from './body.ts'
+import { type CacheSlot, cacheSlotOf, createTee } from './cached-route.ts'
 import { type Capture, createCapture } from './capture.ts'
-import type { GatewayContext } from './context.ts'
 import type { Incoming } from './incoming.ts'
-import { type Intent, readIntent, servedHeaders, trailHeaders } from './intent.ts'
+import { readIntent, servedHeaders, trailHeaders } from './intent.ts'
 import { callLead, checkedTarget, noLead } from './lead-call.ts'
-import type { LeadWatch } from './lead-watch.ts'
-import type { Exchange, Recorder } from './recorder.ts'
 import { headersFromLead, isEventStream, relayWithCapture, streamReply } from './relay.ts'
 import { isBodiless, jsonReply, type Reply } from './reply.ts'
-import type { Tally } from './tally.ts'
-import { translatedLead } from './translated-lead.ts'
-
-export interface ExchangeParts extends GatewayContext {
-  readonly recorder: Recorder
-  readonly tally: Tally
-  readonly leadWatch: LeadWatch
-  readonly access: Access
-}
-
-/** One request on its way, with what its record will say in any case. */
-interface Turn {
-  readonly wire: Wire
-  readonly id: string
-  readonly startedMs: number
-  readonly startMs: number
-  readonly request: ChatRequest
-  readonly intent: Intent
-  readonly bytes: Uint8Array
-  readonly incoming: Incoming
-  readonly ticket: Ticket
-}
+import { leadFor } from './translated-lead.ts'
+import {
+  chargeOf,
+  type ExchangeParts,
+  exchangeOf,
+  leadHeaders,
+  type Turn,
+  taskName,
+} from './turn.ts'
 
 /** A plain answer is held back up to this size, so that its headers can say whether it was recorded. */
 const HELD_BYTES = 1024 * 1024
@@ -95,8 +79,54 @@ async function answerTurn(parts: ExchangeParts, turn: Turn): Promise<Reply> {
     intent.mode === 'lead' ? null : await parts.localAnswer?.(wire, request, incoming.signal)
   if (own) return answerHere(parts, turn, localVerdict(verdict.decision), { body: own })
   if (intent.mode === 'specialist') throw noSpecialist(verdict.decision)
+  const slot = cacheSlotOf(parts, wire.path, request, { ...incoming, intent })
+  const kept = slot?.mayRead === true ? slot.cache.get(slot.key) : null
+  if (kept !== null) return answerFromCache(parts, turn, verdict.decision, kept)
   ticket.checkBudget()
-  return answerByLead(parts, turn, verdict.decision)
+  return answerByLead(parts, turn, verdict.decision, slot)
+}
+
+/** Gives an earlier answer again. Its record says so, and is never learned from or certified with. */
+async function answerFromCache(
+  parts: ExchangeParts,
+  turn: Turn,
+  asked: Decision,
+  {
+    headers,
+    bytes,
+    origin,
+    response,
+    isStream,
+    ageMs,
+  }: NonNullable<ReturnType<AnswerCache['get']>>,
+): Promise<Reply> {
+  await turn.ticket.release()
+  const reason: Reason = 'cached'
+  const decision: Decision = {
+    ...asked,
+    servedBy: 'cache',
+    reason,
+    reasonDetail: origin,
+    leadProbability: 0,
+  }
+  const isRecorded = await parts.recorder.record(
+    { ...exchangeOf(parts, turn, decision), response, status: 200, isStream, isComplete: true },
+    turn.incoming.watch,
+  )
+  parts.tally.count('cache')
+  const named = servedHeaders({
+    servedBy: 'cache',
+    task: taskName(parts, decision),
+    decision,
+    certificate: null,
+    decisionId: isRecorded ? turn.id : null,
+  })
+  const age = String(Math.floor(ageMs / 1000))
+  return {
+    status: 200,
+    headers: { ...headers, ...named, age, 'x-understudy-cache': 'hit' },
+    body: bytes,
+  }
 }
 
 function noSpecialist({ reason, reasonDetail }: Decision): UnderstudyError {
@@ -184,28 +214,16 @@ async function answerHere(
   }
 }
 
-function exchangeOf(
-  { clock }: ExchangeParts,
-  { wire, id, startedMs, startMs, request, intent }: Turn,
+async function answerByLead(
+  parts: ExchangeParts,
+  turn: Turn,
   decision: Decision,
-): Omit<Exchange, 'response' | 'status' | 'isStream' | 'isComplete'> {
-  return {
-    id,
-    startedMs,
-    app: intent.app,
-    endpoint: wire.path,
-    request: request.body,
-    latencyMs: clock.monotonic() - startMs,
-    declaredTask: intent.declaredTask,
-    decision,
-  }
-}
-
-async function answerByLead(parts: ExchangeParts, turn: Turn, decision: Decision): Promise<Reply> {
+  slot: CacheSlot | null,
+): Promise<Reply> {
   const { lead, leadHasKey, access, limits } = parts
   const { wire, incoming, bytes, request } = turn
   if (lead === null) throw noLead()
-  const asked = leadFor(parts, lead, turn)
+  const asked = leadFor(lead, turn, limits.maxBodyBytes)
   const response = await sendToLead(parts, turn, decision, () =>
     callLead(asked, {
       method: 'POST',
@@ -222,10 +240,18 @@ async function answerByLead(parts: ExchangeParts, turn: Turn, decision: Decision
   const capture = createCapture({ wire, encoding, maxBytes: limits.maxCopyBytes })
   const isCompressed = !['', 'identity'].includes(encoding?.trim() ?? '')
   const isEvents = isEventStream(headers)
+  const told = { ...trailHeaders(trail), ...(slot && { 'x-understudy-cache': 'miss' }) }
   const record = async (isWhole: boolean, isStream: boolean): Promise<boolean> => {
     const answer = capture.result()
     const charge = await chargeOf(turn, response, answer.response)
     parts.leadWatch.note(decision.task, reportedModel(answer.response))
+    const bytes = isWhole && answer.isComplete && status === 200 ? tee?.bytes() : null
+    if (slot !== null && bytes && !isCompressed) {
+      const type = { 'content-type': headers['content-type'] ?? 'application/json' }
+      const { response: recorded } = answer
+      const kept = { headers: type, bytes, origin: turn.id, response: recorded, isStream }
+      slot.cache.put(slot.key, kept, slot.ttlMs)
+    }
     return parts.recorder.record(
       {
         ...exchangeOf(parts, turn, decision),
@@ -240,7 +266,9 @@ async function answerByLead(parts: ExchangeParts, turn: Turn, decision: Decision
     )
   }
   parts.tally.count('lead')
-  const source = body[Symbol.asyncIterator]()
+  const tee =
+    slot === null ? null : createTee(body[Symbol.asyncIterator](), slot.cache.maxAnswerBytes)
+  const source = tee?.source ?? body[Symbol.asyncIterator]()
   const isStream = isEvents || (request.isStream && status === 200)
   const taken: Uint8Array[] = []
   if (!isStream) {
@@ -248,7 +276,7 @@ async function answerByLead(parts: ExchangeParts, turn: Turn, decision: Decision
     if (held === 'whole') {
       const isRecorded = await record(true, false)
       const id = isRecorded ? turn.id : null
-      const named = { ...leadHeaders(parts, decision, id), ...trailHeaders(trail) }
+      const named = { ...leadHeaders(parts, decision, id), ...told }
       const whole = isBodiless(status) ? null : joined(taken)
       return { status, headers: { ...headersFromLead(headers), ...named }, body: whole }
     }
@@ -262,49 +290,8 @@ async function answerByLead(parts: ExchangeParts, turn: Turn, decision: Decision
   })
   // Without a length the caller has the whole answer only at its end, which comes after the record.
   const { 'content-length': _, ...kept } = headersFromLead(headers)
-  const named = { ...leadHeaders(parts, decision, turn.id), ...trailHeaders(trail) }
+  const named = { ...leadHeaders(parts, decision, turn.id), ...told }
   return streamReply(pieces, { status, headers: { ...kept, ...named } }, incoming.abort)
-}
-
-/** Counts what the lead's answer cost against the caller's key. What it refused costs nothing. */
-async function chargeOf(
-  { wire, ticket }: Turn,
-  { status, trail }: LeadResponse,
-  response: unknown,
-): Promise<Charge | null> {
-  if (status < 200 || status > 299) {
-    await ticket.release()
-    return null
-  }
-  return ticket.settle({
-    model: reportedModel(response) ?? trail?.model ?? null,
-    usage: wire.usageOf(response),
-    byteCount: textLength(wire, response, status),
-  })
-}
-
-/** Length of what was written, without its envelope where that can be told apart. */
-function textLength(wire: Wire, response: unknown, status: number): number {
-  const { answer } = wire.answerOf(response, status)
-  if (answer === null) return Buffer.byteLength(JSON.stringify(response) ?? '')
-  return Buffer.byteLength(answer.kind === 'text' ? answer.text : answer.argumentsText)
-}
-
-/** The lead itself, or what makes it understand this wire. */
-function leadFor({ limits }: ExchangeParts, lead: Lead, turn: Turn): Lead {
-  const { wire, request, id, startedMs } = turn
-  const isSpoken = lead.speaks?.(wire.path, request.model) ?? true
-  if (isSpoken || wire.speech === null) return lead
-  return translatedLead(lead, {
-    speech: wire.speech,
-    request,
-    head: {
-      id: id.slice(id.indexOf('_') + 1),
-      created: Math.floor(startedMs / 1000),
-      model: request.model,
-    },
-    maxBytes: limits.maxBodyBytes,
-  })
 }
 
 /** Runs a step that needs the lead; where it fails, the failure is recorded as this exchange's answer. */
@@ -351,19 +338,4 @@ async function hold(
     length += next.value.length
   }
   return 'begun'
-}
-
-function leadHeaders(
-  { cascade }: ExchangeParts,
-  decision: Decision,
-  decisionId: string | null,
-): Record<string, string> {
-  const live = cascade.live().find(task => task.id === decision.task)
-  return servedHeaders({
-    servedBy: 'lead' satisfies ServedBy,
-    task: live?.name ?? decision.declaredTask ?? decision.task,
-    decision,
-    certificate: null,
-    decisionId,
-  })
 }

@@ -78,6 +78,12 @@ export function headersForLead(
   )
 }
 
+/** Request headers that choose among versions of an API, so that answers to different ones are not mixed up. */
+export function isolatedHeaders(headers: HeaderMap): HeaderMap {
+  const names = ['anthropic-version', 'anthropic-beta', 'openai-beta', 'x-understudy-task']
+  return Object.fromEntries(names.flatMap(name => (headers[name] ? [[name, headers[name]]] : [])))
+}
+
 export interface ServedHeaders {
   readonly servedBy: ServedBy
   /** Name of the task; its id where nothing is live for it. */

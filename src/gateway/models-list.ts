@@ -3,11 +3,11 @@ import { isAllowedModel } from '../access/index.ts'
 import { isUnderstudyError } from '../errors.ts'
 import { modelIds, modelsBody, tryJson } from '../wire/index.ts'
 import { joined } from './body.ts'
-import type { ExchangeParts } from './exchange.ts'
 import type { Incoming } from './incoming.ts'
 import { callLead } from './lead-call.ts'
 import { passThrough } from './pass-through.ts'
 import { jsonReply, type Reply } from './reply.ts'
+import type { ExchangeParts } from './turn.ts'
 
 /** The list of a lead is some kilobytes; what is longer is none. */
 const MAX_LIST_BYTES = 4 * 1024 * 1024

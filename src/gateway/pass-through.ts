@@ -3,12 +3,12 @@ import { UnderstudyError } from '../errors.ts'
 import type { Lead } from '../runtimes/index.ts'
 import { modelIn } from '../wire/index.ts'
 import type { GatewayLimits } from './context.ts'
-import type { ExchangeParts } from './exchange.ts'
 import type { Incoming, RawRequest } from './incoming.ts'
 import { trailHeaders } from './intent.ts'
 import { callLead, checkedTarget } from './lead-call.ts'
 import { headersFromLead, relay, streamReply } from './relay.ts'
 import type { Reply } from './reply.ts'
+import type { ExchangeParts } from './turn.ts'
 
 /**
  * Passes one request on.

@@ -10,7 +10,14 @@ export interface Tally {
 
 /** Counts from zero. `failed`: the lead could not be reached, or broke off before its answer was whole. */
 export function createTally(): Tally {
-  const counts: Record<Counted, number> = { lead: 0, slm: 0, encoder: 0, reflex: 0, failed: 0 }
+  const counts: Record<Counted, number> = {
+    lead: 0,
+    cache: 0,
+    slm: 0,
+    encoder: 0,
+    reflex: 0,
+    failed: 0,
+  }
   return {
     counts,
     count(what) {

@@ -17,8 +17,9 @@ import {
   tryJson,
 } from '../wire/index.ts'
 import { isEventStream } from './relay.ts'
+import type { Turn } from './turn.ts'
 
-export interface TranslatedLeadOptions {
+interface TranslatedLeadOptions {
   readonly speech: Speech
   readonly request: ChatRequest
   readonly head: SpeechHead
@@ -26,8 +27,28 @@ export interface TranslatedLeadOptions {
   readonly maxBytes: number
 }
 
-/** For one request. @throws request-invalid where it asks for what chat completions have no place for */
-export function translatedLead(lead: Lead, options: TranslatedLeadOptions): Lead {
+/**
+ * The lead itself, or what makes it understand this request.
+ * @throws request-invalid where it asks for what chat completions have no place for
+ */
+export function leadFor(
+  lead: Lead,
+  turn: Pick<Turn, 'wire' | 'request' | 'id' | 'startedMs'>,
+  maxBytes: number,
+): Lead {
+  const { wire, request, id, startedMs } = turn
+  const isSpoken = lead.speaks?.(wire.path, request.model) ?? true
+  if (isSpoken || wire.speech === null) return lead
+  const head = {
+    id: id.slice(id.indexOf('_') + 1),
+    created: Math.floor(startedMs / 1000),
+    model: request.model,
+  }
+  return translatedLead(lead, { speech: wire.speech, request, head, maxBytes })
+}
+
+/** For one request. */
+function translatedLead(lead: Lead, options: TranslatedLeadOptions): Lead {
   const { speech, request, head, maxBytes } = options
   const [lost] = request.lost
   if (lost !== undefined) {

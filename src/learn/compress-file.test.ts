@@ -56,10 +56,7 @@ describe('compressFile', () => {
     expect([rowCount, brokenCount, folder]).toEqual([240, 1, out])
     const names = [...report.rows.map(row => row.name), ...report.leftOut]
     expect(events.map(event => event.note)).toEqual(names)
-    expect(report.leftOut).toEqual([
-      'int8, trimmed, 1 layer, healed',
-      'int8, trimmed, 1 layer, distilled',
-    ])
+    expect(report.leftOut).toEqual(['int8, trimmed, 1 layer, healed'])
     expect(notices).toEqual([expect.stringMatching(/no time to train these.*healed.*--budget/)])
     expect(report.rows.filter(row => row.certificate?.claimed)).toHaveLength(1)
     expect(report.fitCount + report.selectionCount).toBeGreaterThan(100)

@@ -80,7 +80,7 @@ export async function compressFile(
   try {
     const { report, chosen } = await compressClassifier({
       model,
-      variants: defaultVariants(model.config),
+      variants: defaultVariants(model),
       classCount: labels.length,
       training,
       ...(selection && { selection }),

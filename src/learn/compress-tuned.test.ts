@@ -96,6 +96,7 @@ it('keeps its own classifier, and is as good as the bytes that were written', as
   const order = { heldOut: at('new.csv'), out, certified: 'every', budgetMs: 30_000 } as const
   const { report, notices } = await run(order)
   expect(report.leftOut).toEqual([])
+  expect(report.rows.map(row => row.name)).toContain('int8, trimmed, 1 layer, distilled')
   const [float32, int8] = report.rows
   expect(report.selectionCount + report.certificationCount).toBeGreaterThan(100)
   expect(float32?.selectionAccuracy).toBeGreaterThan(0.9)

@@ -1,6 +1,6 @@
 /** What a learning run reports, as plain JSON: the terminal, the page and machines all read this. Knows no rendering. */
 import type { CertificationOutcome, PromiseKind } from '../evals/index.ts'
-import type { ServedBy, SpecialistState } from '../ledger/index.ts'
+import type { SpecialistState, Tier } from '../ledger/index.ts'
 
 /** Target risks of the columns every report shows; each is a statement of its own at the full δ. */
 export const REPORT_RISKS: readonly number[] = [0.01, 0.02, 0.05, 0.1]
@@ -119,7 +119,7 @@ export interface SpecialistSummary {
   readonly hash: string
   /** Name of the chosen candidate. */
   readonly name: string
-  readonly tier: Exclude<ServedBy, 'lead'>
+  readonly tier: Tier
   readonly state: SpecialistState
   /** Bytes of its own artefacts, without a shared base model. */
   readonly byteCount: number

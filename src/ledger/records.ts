@@ -101,7 +101,11 @@ export interface RouteTry {
   readonly latencyMs: number
 }
 
-export type ServedBy = 'lead' | 'slm' | 'encoder' | 'reflex'
+/** What a specialist runs on. */
+export type Tier = 'slm' | 'encoder' | 'reflex'
+
+/** `cache`: an earlier answer of the lead to an equal request. */
+export type ServedBy = Tier | 'lead' | 'cache'
 
 /** Everything that the choice between lead and specialist rested on, so that it can be recomputed. */
 export interface Decision {
@@ -128,7 +132,7 @@ export interface Decision {
 }
 
 export interface TierScore {
-  readonly tier: Exclude<ServedBy, 'lead'>
+  readonly tier: Tier
   readonly score: number
   readonly confidence: number
   readonly threshold: number | null
@@ -165,7 +169,7 @@ export interface SpecialistPayload {
   readonly hash: string
   readonly task: string
   readonly taskName: string
-  readonly tier: Exclude<ServedBy, 'lead'>
+  readonly tier: Tier
   readonly manifest: unknown
 }
 

@@ -1,5 +1,5 @@
 /** What a model is to the layers above: something that embeds, or something that answers with a score. */
-import type { ServedBy } from '../ledger/index.ts'
+import type { Tier } from '../ledger/index.ts'
 
 /** A frozen sentence encoder. */
 export interface Encoder {
@@ -45,7 +45,7 @@ export interface SpecialistAnswer<Output> {
 export interface Specialist<Output> {
   /** SHA-256 of the manifest of its artefacts. */
   readonly hash: string
-  readonly tier: Exclude<ServedBy, 'lead'>
+  readonly tier: Tier
   /** @throws cancelled when the signal fires; runtime-failed when the model cannot run */
   answer(
     input: string,

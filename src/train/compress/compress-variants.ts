@@ -1,6 +1,6 @@
 /** The variants tried where nobody names others. */
-import { BLOCK_SIZE, type EncoderConfig, spreadLayers } from '../../models/index.ts'
-import type { CompressVariant, Lesson } from './compress-types.ts'
+import { BLOCK_SIZE, spreadLayers } from '../../models/index.ts'
+import type { CompressibleModel, CompressVariant, Lesson } from './compress-types.ts'
 
 /** Trained on the labels alone. */
 export const HEALING: Lesson = { softShare: 0, temperature: 1, matchShare: 0 }
@@ -8,12 +8,14 @@ export const HEALING: Lesson = { softShare: 0, temperature: 1, matchShare: 0 }
 /** Labels and the teacher's probabilities on equal terms, and so the teacher's embedding. */
 export const DISTILLATION: Lesson = { softShare: 0.5, temperature: 1, matchShare: 0.5 }
 
-/** From the model as it is to the smallest; the first is what the others are compared with. int4 only where its blocks fit. */
+/**
+ * From the model as it is to the smallest; the first is what the others are compared with. int4 only where its blocks fit.
+ * Distilled only from a model with a classifier: a linear head on frozen embeddings teaches less than the labels do, docs/log.md.
+ */
 export function defaultVariants({
-  layerCount,
-  hiddenSize,
-  intermediateSize,
-}: EncoderConfig): CompressVariant[] {
+  config: { layerCount, hiddenSize, intermediateSize },
+  classifier,
+}: Pick<CompressibleModel, 'config' | 'classifier'>): CompressVariant[] {
   const fitsBlocks = hiddenSize % BLOCK_SIZE === 0 && intermediateSize % BLOCK_SIZE === 0
   const small = { trimVocabulary: true, precision: 'int8' } as const
   const variants: CompressVariant[] = [
@@ -25,11 +27,9 @@ export function defaultVariants({
     ...shorter(layerCount).flatMap(count => {
       const name = `int8, trimmed, ${count} ${count === 1 ? 'layer' : 'layers'}`
       const cut = { ...small, keepLayers: spreadLayers(layerCount, count) }
-      return [
-        { name, ...cut },
-        { name: `${name}, healed`, ...cut, lesson: HEALING },
-        { name: `${name}, distilled`, ...cut, lesson: DISTILLATION },
-      ]
+      const healed = { name: `${name}, healed`, ...cut, lesson: HEALING }
+      const distilled = { name: `${name}, distilled`, ...cut, lesson: DISTILLATION }
+      return [{ name, ...cut }, healed, ...(classifier === undefined ? [] : [distilled])]
     }),
   ]
   return variants.filter(({ precision }) => fitsBlocks || precision !== 'int4')

@@ -1,6 +1,7 @@
 /** What a broken-off training of a smaller model needs to go on: its recipe, its checkpoint, or its result. Knows no training. */
 import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { z } from 'zod'
 import { UnderstudyError } from '../../errors.ts'
 import { readSafetensors } from '../../formats/index.ts'
 import { readClassifier, readEncoderWeights, writeEncoderWeights } from '../../models/index.ts'
@@ -8,16 +9,24 @@ import { writeFileAtomic } from '../../platform/index.ts'
 import { parseRecipe, type Recipe } from '../fine-tune/recipe.ts'
 import type { CompressibleModel } from './compress-types.ts'
 
+/** What depends on timing, and so must not be decided anew. */
+export interface RetrainPlan {
+  readonly recipe: Recipe
+  /** Rows that are trained on: all, or those that one pass has time for. */
+  readonly rowCount: number
+}
+
 /** Files of one training; those of another `identity` count as none. */
 export interface RetrainState {
   readonly checkpointPath: string
-  readRecipe(identity: string): Promise<Recipe | null>
-  /** The number of epochs depends on timing, so it must not be decided anew. */
-  writeRecipe(identity: string, recipe: Recipe): Promise<void>
+  readPlan(identity: string): Promise<RetrainPlan | null>
+  writePlan(identity: string, plan: RetrainPlan): Promise<void>
   /** The model given with the weights and the classifier that training ended with. */
   readDone(identity: string, model: CompressibleModel): Promise<CompressibleModel | null>
   writeDone(identity: string, model: CompressibleModel): Promise<void>
 }
+
+const planSchema = z.object({ recipe: z.unknown(), rowCount: z.int().min(1) })
 
 /** @throws file-unreadable when the folder cannot be made */
 export async function openRetrainState(folder: string): Promise<RetrainState> {
@@ -32,17 +41,18 @@ export async function openRetrainState(folder: string): Promise<RetrainState> {
   const path = (identity: string, ending: string) => join(folder, `${identity}.${ending}`)
   return {
     checkpointPath: join(folder, 'checkpoint.safetensors'),
-    async readRecipe(identity) {
+    async readPlan(identity) {
       const text = await readFile(path(identity, 'json'), 'utf8').catch(() => null)
+      if (text === null) return null
       try {
-        return text === null ? null : parseRecipe(JSON.parse(text))
+        const { recipe, rowCount } = planSchema.parse(JSON.parse(text))
+        return { recipe: parseRecipe(recipe), rowCount }
       } catch {
         // Damaged: decided anew, as if it had not been written.
         return null
       }
     },
-    writeRecipe: (identity, recipe) =>
-      writeFileAtomic(path(identity, 'json'), JSON.stringify(recipe)),
+    writePlan: (identity, plan) => writeFileAtomic(path(identity, 'json'), JSON.stringify(plan)),
     async readDone(identity, model) {
       const bytes = await readFile(path(identity, 'safetensors')).catch(() => null)
       if (bytes === null) return null

@@ -2,7 +2,7 @@
 import type { TrainingRuntime } from '../../engine/index.ts'
 import { createTokenizer, frozenModules, writeEncoderWeights } from '../../models/index.ts'
 import { sha256 } from '../../platform/index.ts'
-import { type Clock, canonicalJson, softmax } from '../../util/index.ts'
+import { type Clock, canonicalJson, createRng, softmax } from '../../util/index.ts'
 import { embedRows } from '../fine-tune/embed-rows.ts'
 import { type FineTuneOptions, fineTune, type TrainingRows } from '../fine-tune/fine-tune.ts'
 import { completeRecipe, type Recipe } from '../fine-tune/recipe.ts'
@@ -13,7 +13,7 @@ import { showSteps } from '../model/fit-recipe.ts'
 import { type Pace, startPace } from '../pace.ts'
 import { type BuildContext, fileText, HEAD_EVALUATIONS } from './build-variant.ts'
 import type { CompressibleModel, CompressProgress, Lesson } from './compress-types.ts'
-import type { RetrainState } from './retrain-state.ts'
+import type { RetrainPlan, RetrainState } from './retrain-state.ts'
 import type { Teacher } from './teacher.ts'
 
 export interface RetrainOptions extends BuildContext {
@@ -31,16 +31,18 @@ export interface RetrainOptions extends BuildContext {
   readonly onProgress?: ((progress: CompressProgress) => void) | undefined
 }
 
-/** More epochs gain nothing that was seen, docs/log.md. */
+/** Of a run with time to spare: more were not tried. */
 const MAX_EPOCHS = 10
 const LEARNING_RATE = 2e-4
 /** Of the budget, by the pace of a few steps. */
 const BUDGET_SHARE = 0.9
 const PROBE_ROWS = 160
+/** Fewer than these are not worth a variant, unless there are no more. */
+const MIN_ROWS = 500
 const CHECKPOINT_MS = 10_000
 
 /**
- * The model with its weights and a classifier trained; null where there is no time for one epoch. Word embeddings stay.
+ * The model with its weights and a classifier trained; null where there is no time. Word embeddings stay.
  * @throws cancelled, training-diverged, runtime-failed
  */
 export async function retrain(
@@ -56,12 +58,14 @@ export async function retrain(
   if (done) return done
   const head = await startHead(model, rows, { ...options, pace })
   const job = { config, weights, rows, head, runtime: training, pace, prefix: null, clock }
-  const recipe = (await state?.readRecipe(identity)) ?? (await planRecipe(job, options))
-  if (recipe === null) return null
-  await state?.writeRecipe(identity, recipe)
+  const plan = (await state?.readPlan(identity)) ?? (await makePlan(job, options))
+  if (plan === null) return null
+  await state?.writePlan(identity, plan)
+  const { recipe } = plan
   const isScaled = config.pooling !== 'pooler'
   const fitted = await fineTune({
     ...job,
+    rows: { ...rows, subset: someRows(rows, plan.rowCount, options.seed) },
     recipe,
     ...(state && {
       checkpoint: { path: state.checkpointPath, runId: identity, everyMs: CHECKPOINT_MS },
@@ -144,22 +148,18 @@ async function startHead(
   return { weights: head.weights.map(value => value * factor), bias: head.bias }
 }
 
-/** As many epochs as there is time for, by the pace of a few steps; null for less than one. */
-async function planRecipe(
+/** As many epochs as there is time for by the pace of a few steps, or a part of one; null where that would be next to nothing. */
+async function makePlan(
   job: Omit<FineTuneOptions, 'recipe'>,
   { lesson, seed, clock }: RetrainOptions,
-): Promise<Recipe | null> {
+): Promise<RetrainPlan | null> {
   const { temperature, matchShare } = lesson
   const recipe: Recipe = { ...baseRecipe(seed), temperature, matchShare }
-  const rowCount = job.rows.sequences.length
-  const subset = Array.from({ length: Math.min(PROBE_ROWS, rowCount) }, (_, i) =>
-    Math.floor((i * rowCount) / Math.min(PROBE_ROWS, rowCount)),
-  )
   let [firstMs, firstRows, msPerRow] = [0, 0, 0]
   await fineTune({
     ...job,
-    rows: { ...job.rows, subset },
-    recipe: { ...recipe, epochCount: 1 },
+    rows: { ...job.rows, subset: someRows(job.rows, PROBE_ROWS, seed) },
+    recipe,
     onStep({ step, rowCount: done }) {
       const nowMs = clock.monotonic()
       // The first step also allocates.
@@ -167,9 +167,18 @@ async function planRecipe(
       else msPerRow = (nowMs - firstMs) / (done - firstRows)
     },
   })
-  const epochMs = Math.max(1e-3, msPerRow * rowCount)
-  const epochCount = Math.min(MAX_EPOCHS, Math.floor((BUDGET_SHARE * job.pace.leftMs()) / epochMs))
-  return epochCount < 1 ? null : { ...recipe, epochCount }
+  const whole = job.rows.sequences.length
+  const affordable = Math.floor((BUDGET_SHARE * job.pace.leftMs()) / Math.max(1e-3, msPerRow))
+  if (affordable < Math.min(MIN_ROWS, whole)) return null
+  const epochCount = Math.max(1, Math.min(MAX_EPOCHS, Math.floor(affordable / whole)))
+  return { recipe: { ...recipe, epochCount }, rowCount: Math.min(affordable, whole) }
+}
+
+/** A number of rows at most, drawn by seed. */
+function someRows({ sequences }: TrainingRows, count: number, seed: number): number[] {
+  const all = [...sequences.keys()]
+  if (count >= all.length) return all
+  return createRng(`retrain/${seed}`).shuffle(all).slice(0, count)
 }
 
 /** Layers train, embeddings stay: their rows see few of the words that later texts will have. */

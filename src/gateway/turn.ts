@@ -1,0 +1,96 @@
+/** One request on its way through the gateway, and what is said of it whoever answers. Answers nothing itself. */
+import type { Access, Ticket } from '../access/index.ts'
+import type { Charge, Decision } from '../ledger/index.ts'
+import type { LeadResponse } from '../runtimes/index.ts'
+import { type ChatRequest, reportedModel, type Wire } from '../wire/index.ts'
+import type { GatewayContext } from './context.ts'
+import type { Incoming } from './incoming.ts'
+import { type Intent, servedHeaders } from './intent.ts'
+import type { LeadWatch } from './lead-watch.ts'
+import type { Exchange, Recorder } from './recorder.ts'
+import type { Tally } from './tally.ts'
+
+export interface ExchangeParts extends GatewayContext {
+  readonly recorder: Recorder
+  readonly tally: Tally
+  readonly leadWatch: LeadWatch
+  readonly access: Access
+}
+
+/** One request on its way, with what its record will say in any case. */
+export interface Turn {
+  readonly wire: Wire
+  readonly id: string
+  readonly startedMs: number
+  readonly startMs: number
+  readonly request: ChatRequest
+  readonly intent: Intent
+  readonly bytes: Uint8Array
+  readonly incoming: Incoming
+  readonly ticket: Ticket
+}
+
+/** What the record says of a request whoever answers it. */
+export function exchangeOf(
+  { clock }: ExchangeParts,
+  { wire, id, startedMs, startMs, request, intent }: Turn,
+  decision: Decision,
+): Omit<Exchange, 'response' | 'status' | 'isStream' | 'isComplete'> {
+  return {
+    id,
+    startedMs,
+    app: intent.app,
+    endpoint: wire.path,
+    request: request.body,
+    latencyMs: clock.monotonic() - startMs,
+    declaredTask: intent.declaredTask,
+    decision,
+  }
+}
+
+/** Counts what the lead's answer cost against the caller's key. What it refused costs nothing. */
+export async function chargeOf(
+  { wire, ticket }: Turn,
+  { status, trail }: LeadResponse,
+  response: unknown,
+): Promise<Charge | null> {
+  if (status < 200 || status > 299) {
+    await ticket.release()
+    return null
+  }
+  return ticket.settle({
+    model: reportedModel(response) ?? trail?.model ?? null,
+    usage: wire.usageOf(response),
+    byteCount: textLength(wire, response, status),
+  })
+}
+
+/** Length of what was written, without its envelope where that can be told apart. */
+function textLength(wire: Wire, response: unknown, status: number): number {
+  const { answer } = wire.answerOf(response, status)
+  if (answer === null) return Buffer.byteLength(JSON.stringify(response) ?? '')
+  return Buffer.byteLength(answer.kind === 'text' ? answer.text : answer.argumentsText)
+}
+
+/** Headers of an answer that the lead gave. */
+export function leadHeaders(
+  parts: ExchangeParts,
+  decision: Decision,
+  decisionId: string | null,
+): Record<string, string> {
+  return servedHeaders({
+    servedBy: 'lead',
+    task: taskName(parts, decision),
+    decision,
+    certificate: null,
+    decisionId,
+  })
+}
+
+/** Name of the task; its id where nothing is live for it. */
+export function taskName(
+  { cascade }: ExchangeParts,
+  { task, declaredTask }: Decision,
+): string | null {
+  return cascade.live().find(({ id }) => id === task)?.name ?? declaredTask ?? task
+}
