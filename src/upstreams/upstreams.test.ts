@@ -383,3 +383,46 @@ it.each([
   const read = retryAfterMs(value, now)
   expect(read).toBe(ms)
 })
+
+describe('health checks', () => {
+  it('take an upstream that is away out of the choice, and bring it back', async () => {
+    const [a, b] = [scripted('a', 200, 200), scripted('b')]
+    let isUp = false
+    const lead: Lead = {
+      ...a.lead,
+      async send(request) {
+        if (request.path !== '/up') return a.lead.send(request)
+        if (!isUp) throw new UnderstudyError('upstream-unavailable', 'away')
+        return { status: 401, headers: {}, body: body('a', false) }
+      },
+    }
+    const clock = fixedClock()
+    const upstreams = await openUpstreams({
+      upstreams: [
+        config('a', { health: { path: '/up', everyMs: 5, timeoutMs: 1000 } }),
+        config('b'),
+      ],
+      routes: [route('r', ['a'], ['b'])],
+      fallThrough: null,
+      open: async ({ name }) => (name === 'a' ? lead : b.lead),
+      clock,
+      random: () => 0,
+    })
+    const ask = async () => {
+      const { trail } = await upstreams.send({
+        method: 'POST',
+        path: '/v1/chat/completions',
+        headers: {},
+        body: new TextEncoder().encode('{"model":"r"}'),
+        signal: new AbortController().signal,
+      })
+      return trail?.upstream
+    }
+    await expect.poll(() => upstreams.states()[0]?.isHealthy).toBe(false)
+    expect(await ask()).toBe('b')
+    isUp = true
+    await expect.poll(() => upstreams.states()[0]?.isHealthy).toBe(true)
+    expect(await ask()).toBe('a')
+    await upstreams.close()
+  })
+})
