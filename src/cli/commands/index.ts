@@ -45,6 +45,11 @@ export const commandTable: readonly CommandEntry[] = [
     load: async () => (await import('./up.ts')).upCommand,
   },
   {
+    name: 'top',
+    summary: 'Show what a running gateway does: rates, tiers, latency, escalations, money.',
+    load: async () => (await import('./top.ts')).topCommand,
+  },
+  {
     name: 'learn',
     summary: 'Find the recurring tasks in recorded traffic, fit a specialist for each, certify it.',
     load: async () => (await import('./learn.ts')).learnCommand,
