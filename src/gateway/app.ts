@@ -122,9 +122,7 @@ export function createGateway(context: GatewayContext): Gateway {
   })
   app.all('/v1/*', async c => toResponse(await answerApi(fromFetch(c.req.raw), c.env)))
   app.use(async (c, next) => {
-    const { headers } = c.req.raw
-    const [host, origin] = [headers.get('host') ?? undefined, headers.get('origin') ?? undefined]
-    checkDoor({ headers: { ...(host && { host }), ...(origin && { origin }) } }, c.env)
+    checkDoor({ headers: Object.fromEntries(c.req.raw.headers) }, c.env)
     await next()
   })
   app.get('/healthz', () => new Response('ok\n', { headers: { 'content-type': 'text/plain' } }))

@@ -44,15 +44,32 @@ export function checkRole(key: Key | null, method: string, path: string): void {
   )
 }
 
+/** Headers that tell what made a browser send a request. */
+export interface BrowserHeaders {
+  readonly host?: string
+  readonly origin?: string
+  readonly 'sec-fetch-site'?: string
+  readonly 'sec-fetch-mode'?: string
+}
+
+/** Images and scripts of a foreign page come without an origin; a link that somebody follows is let through. */
+function checkFetchMetadata({
+  'sec-fetch-site': site,
+  'sec-fetch-mode': mode,
+}: BrowserHeaders): void {
+  if ((site !== 'cross-site' && site !== 'same-site') || mode === 'navigate') return
+  throw new UnderstudyError('origin-forbidden', 'Foreign pages may not call this gateway.', {
+    help: 'Call it from a server, or name that host in its allowed hosts.',
+  })
+}
+
 /**
  * Refuses what a hostile web page could make a browser send to a gateway on loopback: requests addressed by a foreign
  * name (DNS rebinding), and requests that come from a foreign page.
  * @throws origin-forbidden, request-invalid
  */
-export function checkBrowserOrigin(
-  { host, origin }: { readonly host?: string; readonly origin?: string },
-  allowedHosts: readonly string[],
-): void {
+export function checkBrowserOrigin(headers: BrowserHeaders, allowedHosts: readonly string[]): void {
+  const { host, origin } = headers
   const isOurs = (name: string): boolean => isLoopback(name) || allowedHosts.includes(name)
   const addressed = host === undefined ? null : namedIn(host)
   if (host !== undefined && addressed === null) {
@@ -69,7 +86,10 @@ export function checkBrowserOrigin(
       },
     )
   }
-  if (origin === undefined) return
+  if (origin === undefined) {
+    checkFetchMetadata(headers)
+    return
+  }
   const from = hostnameOf(origin)
   if (from === null || !isOurs(from)) {
     throw new UnderstudyError(

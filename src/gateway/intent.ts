@@ -63,7 +63,18 @@ function decoded(raw: string): string {
 }
 
 /** Headers that hold a caller's key. */
-const CREDENTIALS: ReadonlySet<string> = new Set(['authorization', 'x-api-key', 'api-key'])
+const CREDENTIALS: ReadonlySet<string> = new Set([
+  'authorization',
+  'x-api-key',
+  'api-key',
+  'x-goog-api-key',
+])
+
+/**
+ * Headers that tell of this network and not of the request: addresses behind the gateway, and cookies, which browsers send
+ * to every port of a host.
+ */
+const OF_THIS_NETWORK = /^(?:cookie|forwarded|via|x-real-ip|x-client-ip|x-forwarded-.*)$/u
 
 /** Headers to send to the lead: none of ours, and the caller's key only where it is meant for the lead. */
 export function headersForLead(
@@ -73,7 +84,9 @@ export function headersForLead(
   return Object.fromEntries(
     Object.entries(headers).filter(
       ([name]) =>
-        !name.startsWith('x-understudy-') && (keepsAuthorization || !CREDENTIALS.has(name)),
+        !name.startsWith('x-understudy-') &&
+        !OF_THIS_NETWORK.test(name) &&
+        (keepsAuthorization || !CREDENTIALS.has(name)),
     ),
   )
 }

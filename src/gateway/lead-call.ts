@@ -25,6 +25,7 @@ export async function callLead(
   { method, target, headers, body, keepsAuthorization, caller }: LeadCallOptions,
 ): Promise<LeadResponse> {
   if (lead === null) throw noLead()
+  checkMethod(method)
   const response = await lead.send({
     method,
     path: target,
@@ -39,6 +40,24 @@ export async function callLead(
     })
   }
   return response
+}
+
+/** What the API uses. TRACE stays out: a server that answers it echoes the request, and with it the lead's key. */
+const METHODS: ReadonlySet<string> = new Set([
+  'GET',
+  'HEAD',
+  'POST',
+  'PUT',
+  'PATCH',
+  'DELETE',
+  'OPTIONS',
+])
+
+function checkMethod(method: string): void {
+  if (METHODS.has(method)) return
+  throw new UnderstudyError('request-invalid', `The method ${method} is not passed on.`, {
+    help: `Use ${[...METHODS].join(', ')}.`,
+  })
 }
 
 /** The error of a gateway without a lead, for what no specialist answers. */
@@ -58,28 +77,49 @@ const PLAIN_TARGET = /^(?:\/[\w-]+(?:\.[\w-]+)*)+$/u
 export function checkedTarget(target: string): string {
   if (PLAIN_TARGET.test(target)) return target
   const [sent = ''] = target.split(/[?#]/u)
+  if (!isUtf8Encoded(sent)) throw detour('The path is not percent-encoded UTF-8.')
   let path = sent
-  // Twice, since a server behind a proxy may decode what the proxy decoded before.
-  for (let round = 0; round < 2; round++) {
+  // More than once, since each server behind a proxy may decode what the one before has decoded.
+  for (let round = 0; round < MAX_DECODINGS; round++) {
     refuseDetours(path)
-    path = decodedOnce(path)
+    const next = decodedOnce(path)
+    if (next === path) {
+      const { pathname, search } = new URL(target, 'http://localhost')
+      return pathname + search
+    }
+    path = next
   }
-  refuseDetours(path)
-  const { pathname, search } = new URL(target, 'http://localhost')
-  return pathname + search
+  throw detour(`The path is percent-encoded more than ${MAX_DECODINGS} times.`)
 }
 
+const MAX_DECODINGS = 5
+
+/** Dot segments, also with parameters as some servers read them (`..;`); backslashes; control characters. */
 function refuseDetours(path: string): void {
-  if (!/(?:^|[\\/])\.\.?(?:[\\/]|$)|[\\\0]/u.test(path)) return
-  throw new UnderstudyError('request-invalid', 'The path holds dot segments or a backslash.', {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what this is about
+  if (!/(?:^|[\\/])\.\.?(?:[\\/;]|$)|[\\\u0000-\u001f\u007f]/u.test(path)) return
+  throw detour('The path holds dot segments, a backslash or a control character.')
+}
+
+function detour(message: string): UnderstudyError {
+  return new UnderstudyError('request-invalid', message, {
     help: 'Call the API by its plain path.',
   })
 }
 
-function decodedOnce(path: string): string {
+/** Overlong and broken sequences are read as dots and slashes by some servers. */
+function isUtf8Encoded(path: string): boolean {
   try {
-    return decodeURIComponent(path)
+    decodeURIComponent(path)
+    return true
   } catch {
-    return path
+    return false
   }
+}
+
+/** Byte by byte: one sequence that is no UTF-8 must not hide the others. */
+function decodedOnce(path: string): string {
+  return path.replace(/%([\da-f]{2})/giu, (_, hex: string) =>
+    String.fromCharCode(Number.parseInt(hex, 16)),
+  )
 }

@@ -17,6 +17,10 @@ export interface ListenOptions {
   readonly port: number
   /** A socket in the file system, in place of host and port. */
   readonly path?: string
+  /** Longest that a caller may take for its headers; default: 30 s. */
+  readonly headersTimeoutMs?: number
+  /** Longest that a caller may take for a whole request; default: 300 s. */
+  readonly requestTimeoutMs?: number
 }
 
 export interface Listening {
@@ -32,6 +36,12 @@ export interface ListenParts extends ListenOptions {
   readonly answerApi: (request: RawRequest, door: Door) => Promise<Reply>
   readonly hasKeys: boolean
   readonly log: (text: string) => void
+}
+
+const NO_REQUEST = {
+  status: '400 Bad Request',
+  message: 'The bytes are no HTTP request.',
+  help: 'Send HTTP/1.1.',
 }
 
 /** Longer than the pools of clients and balancers keep idle connections, so that they close first and never write into one that closes. */
@@ -68,6 +78,8 @@ export async function listen({
   host = '127.0.0.1',
   port,
   path,
+  headersTimeoutMs = 30_000,
+  requestTimeoutMs = 300_000,
   answer,
   answerApi,
   hasKeys,
@@ -81,12 +93,22 @@ export async function listen({
   }) as (request: IncomingMessage, response: ServerResponse) => void
   const server = createServer(
     // A request without a host is answered like one to localhost; Node would refuse it with an empty body.
-    { requireHostHeader: false, keepAliveTimeout: KEEP_ALIVE_MS },
+    {
+      requireHostHeader: false,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      headersTimeout: headersTimeoutMs,
+      requestTimeout: requestTimeoutMs,
+      // How late a slow caller is noticed.
+      connectionsCheckingInterval: Math.min(5_000, headersTimeoutMs, requestTimeoutMs),
+    },
     (request, response) => {
       if (request.url?.startsWith('/v1/') !== true) return answerRest(request, response)
-      void answerApi(fromNode(request, response), door).then(reply =>
-        sendReply(request, response, reply),
-      )
+      void answerApi(fromNode(request, response), door)
+        .then(reply => sendReply(request, response, reply))
+        .catch(error => {
+          log(`An answer could not be sent: ${error}`)
+          response.destroy()
+        })
     },
   )
   server.on('clientError', answerUnparsable)
@@ -152,22 +174,29 @@ function malformed(error: unknown): Response {
   })
 }
 
+/** By the code of Node's error. */
+const UNPARSABLE: Readonly<Record<string, typeof NO_REQUEST>> = {
+  HPE_HEADER_OVERFLOW: {
+    status: '431 Request Header Fields Too Large',
+    message: 'The headers are too large.',
+    help: 'Send shorter headers.',
+  },
+  ERR_HTTP_REQUEST_TIMEOUT: {
+    status: '408 Request Timeout',
+    message: 'The request took too long to arrive.',
+    help: 'Send it faster, or in parts.',
+  },
+}
+
 /** What Node's own parser refuses (junk, headers too large) still gets an error in the API's shape. */
 function answerUnparsable(error: NodeJS.ErrnoException, socket: Socket): void {
   if (!socket.writable || error.code === 'ECONNRESET') {
     socket.destroy()
     return
   }
-  const isTooLarge = error.code === 'HPE_HEADER_OVERFLOW'
-  const { body } = errorBody(
-    new UnderstudyError(
-      'request-invalid',
-      isTooLarge ? 'The headers are too large.' : 'The bytes are no HTTP request.',
-      { help: isTooLarge ? 'Send shorter headers.' : 'Send HTTP/1.1.' },
-    ),
-  )
+  const { status, message, help } = UNPARSABLE[error.code ?? ''] ?? NO_REQUEST
+  const { body } = errorBody(new UnderstudyError('request-invalid', message, { help }))
   const text = JSON.stringify(body)
-  const status = isTooLarge ? '431 Request Header Fields Too Large' : '400 Bad Request'
   socket.end(
     `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: ${Buffer.byteLength(text)}\r\n\r\n${text}`,
   )

@@ -9,10 +9,19 @@ import { isBodiless, type Reply } from './reply.ts'
 /** What becomes of the capture when the body has ended. Resolves to false where it could not be recorded. */
 export type OnEnd = (end: { readonly isWhole: boolean }) => Promise<boolean>
 
-/** Headers of the lead's response that go to the caller. */
+/** What a browser would obey as this gateway's own word: who may read answers, and where the gateway is. */
+const OF_THE_SITE =
+  /^(?:access-control-.*|cross-origin-.*|alt-svc|clear-site-data|refresh|service-worker-allowed|strict-transport-security)$/u
+
+/** Headers of the lead's response that go to the caller: none that speaks for the gateway, none that Node would not send. */
 export function headersFromLead(headers: HeaderMap): Record<string, string> {
   return Object.fromEntries(
-    Object.entries(headers).filter(([name]) => !name.startsWith('x-understudy-')),
+    Object.entries(headers).filter(
+      ([name, value]) =>
+        !name.startsWith('x-understudy-') &&
+        !OF_THE_SITE.test(name) &&
+        /^[\t\x20-\x7e\x80-\xff]*$/u.test(value),
+    ),
   )
 }
 

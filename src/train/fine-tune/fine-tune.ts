@@ -2,10 +2,7 @@
 
 import {
   adamW,
-  constantSchedule,
-  cosineSchedule,
   type Feeds,
-  linearSchedule,
   openTrainer,
   type Trainer,
   type TrainingRuntime,

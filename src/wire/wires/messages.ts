@@ -106,8 +106,8 @@ function createMessageFold(): StreamFold {
       if (block !== null && isObject(delta)) addBlockDelta(block, delta)
     },
     message_delta({ delta, usage, type: _, ...more }) {
-      message ??= {}
-      Object.assign(message, isObject(delta) ? delta : {}, more)
+      // Spread defines fields; assigning would obey a `__proto__` of theirs.
+      message = { ...message, ...(isObject(delta) ? delta : {}), ...more }
       if (!isObject(usage)) return
       const said = Object.entries(usage).filter(([, value]) => value !== null)
       message.usage = {
