@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import torch
 from torch import nn
@@ -53,7 +54,7 @@ def make_model(job, path, *, gradient_checkpointing):
     recipe = job["recipe"]
     torch.manual_seed(recipe["seed"])
     config = AutoConfig.from_pretrained(path)
-    # The recipe knows no dropout; without it a step depends on nothing but its batch.
+    # Frozen layers and attention drop nothing; the layers that train get the recipe's dropout below.
     config.hidden_dropout_prob = config.attention_probs_dropout_prob = 0.0
     extra = {"add_pooling_layer": False} if config.model_type in ("bert", "roberta", "xlm-roberta") else {}
     encoder = AutoModel.from_pretrained(path, config=config, attn_implementation="sdpa", dtype=torch.float32, **extra)
@@ -62,7 +63,9 @@ def make_model(job, path, *, gradient_checkpointing):
     classifier = nn.Linear(config.hidden_size, len(job["labels"]))
     nn.init.uniform_(classifier.weight, -(config.hidden_size**-0.5), config.hidden_size**-0.5)
     nn.init.zeros_(classifier.bias)
-    return Classifier(choose_weights(encoder, recipe, config), classifier, read_pooling(path), recipe["scale"])
+    encoder = choose_weights(encoder, recipe, config)
+    drop_hidden(encoder, recipe, config)
+    return Classifier(encoder, classifier, read_pooling(path), recipe["scale"])
 
 
 def choose_weights(encoder, recipe, config):
@@ -95,6 +98,15 @@ def choose_weights(encoder, recipe, config):
     return encoder
 
 
+def drop_hidden(encoder, recipe, config):
+    """Dropout behind attention and feed-forward of every layer that trains."""
+    first = config.num_hidden_layers - (recipe["layerCount"] or config.num_hidden_layers)
+    for name, module in encoder.named_modules():
+        found = re.search(r"encoder\.layer\.(\d+)\.(attention\.)?output\.dropout$", name)
+        if found and int(found.group(1)) >= first and recipe["method"] != "head":
+            module.p = recipe["dropout"]
+
+
 def read_pooling(path):
     file = path / "1_Pooling" / "config.json"
     settings = json.loads(file.read_text()) if file.exists() else {"pooling_mode_mean_tokens": True}
@@ -120,6 +132,7 @@ def make_optimizer(model, recipe):
             for (is_head, decays), parameters in groups.items()
         ],
         lr=recipe["learningRate"],
+        betas=(0.9, recipe["beta2"]),
         fused=True,
     )
 

@@ -105,7 +105,6 @@ class Run:
         self.loss = models.Loss(job, self.rows["training"].labels, world.device)
         self.optimizer = models.make_optimizer(self.model, self.recipe)
         self.precision = self.choose_precision()
-        # Dropout is off, so both modes compute the same: only training mode checkpoints activations.
         self.model.train()
         self.cached = {}
         if self.recipe["method"] == "head":
@@ -165,6 +164,8 @@ class Run:
         """One step of the optimiser, from the sum of losses over all rows of its batches and all processes."""
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * models.rate_share(self.recipe, update, count)
+        # What is dropped depends on the update alone, so that a run which goes on later drops the same.
+        torch.manual_seed((self.recipe["seed"] * 1_000_003 + update) * 1009 + self.world.rank)
         labels = self.rows["training"].labels
         weight = self.loss.weight_of(labels[[row for batch in batches for row in batch]])
         self.optimizer.zero_grad(set_to_none=True)
@@ -206,11 +207,13 @@ class Run:
     def over_all(self, rows, width, compute):
         """[rows, width]: `compute(row numbers)` for all rows, shared among the processes."""
         found = torch.zeros(len(rows), width, device=self.world.device)
+        self.model.eval()
         for batch in data.plan_evaluation(rows, self.recipe):
             own = self.world.own(batch)
             if own:
                 with self.autocast():
                     found[own] = compute(own).float()
+        self.model.train()
         return self.world.total(found).float()
 
     def embed_all(self, rows):

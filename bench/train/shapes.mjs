@@ -5,7 +5,8 @@
  *   npm run build && node bench/train/shapes.mjs --model FOLDER [--threads 2] [--rounds 7] [--rows 32] [--lengths 8,16,24,32]
  *     [--cases lora,full]
  *
- * Each time is the fastest and the median of the rounds: other work on the machine disturbs the fastest least.
+ * Times are of the processor, all threads together, so that other work on the machine disturbs them little: the fastest and the
+ * median of the rounds.
  */
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -69,9 +70,9 @@ async function compare({ name, method, layerCount }) {
       const sides = ['dynamic', 'static']
       for (const side of round % 2 === 0 ? sides : sides.reverse()) {
         const { feeds, outputs } = calls[i]
-        const from = performance.now()
+        const from = process.cpuUsage()
         await runtime.runInto(side === 'static' ? `static ${length}` : side, feeds, outputs)
-        if (round > 0) times[i][side].push(performance.now() - from)
+        if (round > 0) times[i][side].push(cpuMs(from))
       }
     }
   }
@@ -86,10 +87,15 @@ async function compare({ name, method, layerCount }) {
     return [`${rowCount} × ${length}`, ms(a), ms(b), `${(a / b).toFixed(2)} ×`, ...medians]
   })
   console.log(
-    table(['rows × tokens', 'dynamic, ms', 'fixed', 'gain', 'median dynamic', 'fixed'], rows),
+    table(['rows × tokens', 'dynamic, CPU ms', 'fixed', 'gain', 'median dynamic', 'fixed'], rows),
   )
   for (const session of ['dynamic', ...lengths.map(length => `static ${length}`)])
     await runtime.unload(session)
+}
+
+function cpuMs(from) {
+  const { user, system } = process.cpuUsage(from)
+  return (user + system) / 1000
 }
 
 /** The gradients' model, and what one step of each length feeds it. */

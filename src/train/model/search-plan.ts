@@ -31,6 +31,8 @@ const FEWEST_STEPS = 150
 const MOST_EPOCHS = 20
 /** Rows of a batch at most, as in fine-tuning. */
 const BATCH_ROWS = 32
+/** With what the experiments of docs/log.md were made: dropout behind attention and feed-forward of the layers that train. */
+const TUNING = { dropout: 0.1, beta2: 0.98 } as const
 /** Up to so many rows of a label, comparing rows with each other may do better than asking for their label. */
 const FEW_ROWS_PER_LABEL = 16
 /** From here on the frozen embedding hardly knows what is asked for: its layers must learn it, the lower ones too. */
@@ -52,6 +54,7 @@ export function candidateRecipes(
       scale: 20,
       seed,
       batchTokens,
+      ...TUNING,
       ...given,
       epochCount: enoughEpochs(given.epochCount ?? 1, options),
       ...fixed,
@@ -81,9 +84,7 @@ export function candidateRecipes(
     case 'head':
       return []
     case 'full':
-      return isDeepFirst
-        ? [deep, full(2, 2e-4, 4)]
-        : [full(2, 2e-4, 4), deep, full(1, 3e-4, 6)].filter(isNew)
+      return [full(2, 2e-4, 4), deep, full(1, 3e-4, 6)].filter(isNew)
     case 'lora':
       return [lora(3, 2e-3, 4), lora(2, 2e-3, 4)].filter(isNew)
     case 'contrastive':

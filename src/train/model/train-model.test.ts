@@ -63,10 +63,10 @@ describe('trainModel', () => {
     )
     expect(record.metrics?.scores[score]).toBeGreaterThan(least)
     expect(record.metrics?.rowCount).toBe(record.rowCounts.selection)
-    expect(record.tried.length).toBeGreaterThan(1)
+    expect(record.tried.length).toBeGreaterThan(0)
     expect(parts.head.bias.length).toBe(parts.outputs.length)
     expect(await readdir(join(folder, 'training'))).toEqual([])
-  })
+  }, 120_000)
 
   it.each(['full', 'lora', 'head'] as const)('repeats a run of %s bit for bit', async method => {
     const first = await trainModel(options('label', { method }))
