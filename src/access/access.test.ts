@@ -8,8 +8,10 @@ import { isUnderstudyError } from '../errors.ts'
 import { fixedClock } from '../util/index.ts'
 import { createAccess, type Ticket } from './access.ts'
 import { createKeys, openKeys } from './keys.ts'
+import { watchPeerSpend } from './peer-spend.ts'
 import { periodEndMs, periodStart } from './period.ts'
 import { memorySpend, openSpend } from './spend.ts'
+import type { Usage } from './spend-totals.ts'
 
 const START = Date.parse('2026-11-27T12:00:00Z')
 const OPERATOR = keyRules({})
@@ -217,6 +219,26 @@ describe('limits per minute', () => {
   })
 })
 
+it('limits per minute count what other processes answered', () => {
+  const { access, key, ask } = stage({ requestsPerMinute: 3, tokensPerMinute: 1000 })
+  ask()
+  access.noteElsewhere(key.id, {
+    requestCount: 2,
+    promptTokens: 1,
+    completionTokens: 0,
+    usd: 0,
+    estimatedCount: 0,
+  })
+  access.noteElsewhere('unknown', {
+    requestCount: 9,
+    promptTokens: 9,
+    completionTokens: 9,
+    usd: 0,
+    estimatedCount: 0,
+  })
+  expect(code(() => ask())).toBe('rate-limited 20')
+})
+
 describe('models', () => {
   it.each([
     ['support-fast', 'fine'],
@@ -350,6 +372,34 @@ describe('what keys used', () => {
     expect(spend.since('k', '').requestCount).toBe(2)
     expect(logged).toHaveLength(1)
     await openSpend(dir, () => {})
+  })
+
+  it('is shared among the processes of a folder, also what they used before and while they fold', async () => {
+    const told: [string, Usage][] = []
+    const first = await openSpend(join(dir, 'spend-1'), () => {})
+    await first.add('k', usage, START)
+    const options = { root: dir, own: 'spend', everyMs: 1e6 }
+    const peers = await watchPeerSpend({ ...options, onUsage: (...use) => void told.push(use) })
+    expect(peers.since('k', '')).toMatchObject({ requestCount: 1, usd: 0.25 })
+    expect(told).toEqual([])
+    const second = await openSpend(join(dir, 'spend-2'), () => {})
+    await first.add('k', usage, START)
+    await second.add('k', usage, START)
+    await peers.refresh()
+    expect(peers.since('k', '')).toMatchObject({ requestCount: 3, usd: 0.75 })
+    expect(told).toEqual([
+      ['k', usage],
+      ['k', usage],
+    ])
+    // Another process under the same number folds what the first one left.
+    const next = await openSpend(join(dir, 'spend-1'), () => {})
+    await next.add('k', usage, START)
+    await appendFile(join(dir, 'spend-1', '2.jsonl'), '["k","2026-11-27",1')
+    await peers.refresh()
+    await peers.refresh()
+    expect(peers.since('k', '')).toMatchObject({ requestCount: 4, usd: 1 })
+    expect(told).toHaveLength(3)
+    peers.close()
   })
 
   it('never starts from a file that it cannot read', async () => {

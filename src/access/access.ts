@@ -8,12 +8,15 @@ import type { Bucket } from './bucket.ts'
 import { createBucket } from './bucket.ts'
 import type { Key, Keys } from './keys.ts'
 import { periodEndMs, periodStart } from './period.ts'
-import { NO_USAGE, type Spend, type Usage } from './spend.ts'
+import type { Spend } from './spend.ts'
+import { NO_USAGE, type Usage } from './spend-totals.ts'
 
 export interface Access {
   readonly keys: Keys
   /** Lets one request in, by the limits of its key. @throws model-forbidden, rate-limited */
   admit(key: Key | null, asked: Asked): Ticket
+  /** Another process answered for a key: its limits per minute are shared. Money is, by the sum of what all spent. */
+  noteElsewhere(key: string, usage: Usage): void
   /** What a key used since a day, and in its budget's period. */
   usageOf(key: Key): { readonly total: Usage; readonly period: Usage | null }
   configure(config: { readonly keys: readonly ConfigKey[]; readonly prices: PriceTable }): void
@@ -163,6 +166,11 @@ export function createAccess({ keys, spend, clock, ...rest }: AccessOptions): Ac
           if (end(0)) await spend.add(key.id, { ...NO_USAGE, requestCount: 1 }, clock.now())
         },
       }
+    },
+    noteElsewhere(id, { requestCount, promptTokens, completionTokens }) {
+      const held = buckets.get(id)
+      held?.requests?.take(requestCount)
+      held?.tokens?.take(promptTokens + completionTokens)
     },
     configure(config) {
       ;({ prices } = config)

@@ -9,4 +9,6 @@ export {
 } from './access.ts'
 export type { KeyRecord } from './key-file.ts'
 export { createKeys, type Key, type Keys, openKeys } from './keys.ts'
-export { memorySpend, openSpend, type Spend, type Usage } from './spend.ts'
+export { type PeerSpend, watchPeerSpend } from './peer-spend.ts'
+export { memorySpend, openSpend, type Spend } from './spend.ts'
+export { addUsage, type Usage } from './spend-totals.ts'

@@ -7,15 +7,17 @@ import { join } from 'node:path'
 import { UnderstudyError } from '../errors.ts'
 import { makeFolder, writeFileAtomic } from '../platform/index.ts'
 import { dayOf } from './period.ts'
-
-export interface Usage {
-  readonly requestCount: number
-  readonly promptTokens: number
-  readonly completionTokens: number
-  readonly usd: number
-  /** Answers whose tokens were estimated, because they reported none. */
-  readonly estimatedCount: number
-}
+import {
+  addTo,
+  formatLine,
+  formatTotals,
+  parseLine,
+  parseTotals,
+  type Row,
+  sumSince,
+  type Totals,
+  type Usage,
+} from './spend-totals.ts'
 
 export interface Spend {
   /** Adds to a key's day. Resolves when it would survive a kill. Never rejects. */
@@ -25,16 +27,6 @@ export interface Spend {
   /** Waits for what is being written. */
   close(): Promise<void>
 }
-
-export const NO_USAGE: Usage = {
-  requestCount: 0,
-  promptTokens: 0,
-  completionTokens: 0,
-  usd: 0,
-  estimatedCount: 0,
-}
-
-type Days = Map<string, Usage>
 
 const TOTALS = 'totals.json'
 /** A file of that many lines is folded into the totals. */
@@ -53,8 +45,7 @@ export async function openSpend(dir: string, log: (text: string) => void): Promi
   let lineCount = 0
   /** Everything counted so far goes into the totals; what comes after goes to a file that they do not hold yet. */
   const fold = async (): Promise<void> => {
-    const keys = plain(totals)
-    await writeFileAtomic(join(dir, TOTALS), JSON.stringify({ generation: current + 1, keys }))
+    await writeFileAtomic(join(dir, TOTALS), formatTotals(current + 1, totals))
     current++
     lineCount = 0
     await removeOlder(dir, current)
@@ -88,18 +79,11 @@ export async function openSpend(dir: string, log: (text: string) => void): Promi
     add(key, usage, nowMs) {
       const day = dayOf(nowMs)
       addTo(totals, key, day, usage)
-      const { requestCount, promptTokens, completionTokens, usd, estimatedCount } = usage
-      lines.push(
-        `${JSON.stringify([key, day, requestCount, promptTokens, completionTokens, usd, estimatedCount])}\n`,
-      )
+      lines.push(formatLine(key, day, usage))
       writing ??= write()
       return writing
     },
-    since(key, day) {
-      let sum = NO_USAGE
-      for (const [each, usage] of totals.get(key) ?? []) if (each >= day) sum = plus(sum, usage)
-      return sum
-    },
+    since: (key, day) => sumSince([totals], key, day),
     async close() {
       await writing
     },
@@ -108,94 +92,39 @@ export async function openSpend(dir: string, log: (text: string) => void): Promi
 
 /** Keeps nothing: for a gateway in memory. */
 export function memorySpend(): Spend {
-  const totals = new Map<string, Days>()
+  const totals: Totals = new Map()
   return {
-    async add(key, usage, nowMs) {
-      addTo(totals, key, dayOf(nowMs), usage)
-    },
-    since(key, day) {
-      let sum = NO_USAGE
-      for (const [each, usage] of totals.get(key) ?? []) if (each >= day) sum = plus(sum, usage)
-      return sum
-    },
+    add: async (key, usage, nowMs) => addTo(totals, key, dayOf(nowMs), usage),
+    since: (key, day) => sumSince([totals], key, day),
     close: async () => {},
   }
 }
 
-function plus(a: Usage, b: Usage): Usage {
-  return {
-    requestCount: a.requestCount + b.requestCount,
-    promptTokens: a.promptTokens + b.promptTokens,
-    completionTokens: a.completionTokens + b.completionTokens,
-    usd: a.usd + b.usd,
-    estimatedCount: a.estimatedCount + b.estimatedCount,
-  }
-}
-
-function addTo(totals: Map<string, Days>, key: string, day: string, usage: Usage): void {
-  let days = totals.get(key)
-  if (days === undefined) {
-    days = new Map()
-    totals.set(key, days)
-  }
-  days.set(day, plus(days.get(day) ?? NO_USAGE, usage))
-}
-
-function plain(totals: ReadonlyMap<string, Days>): Record<string, Record<string, Usage>> {
-  return Object.fromEntries([...totals].map(([key, days]) => [key, Object.fromEntries(days)]))
-}
-
-async function readTotals(dir: string): Promise<{ generation: number; totals: Map<string, Days> }> {
+async function readTotals(dir: string): Promise<{ generation: number; totals: Totals }> {
   const path = join(dir, TOTALS)
   const text = await readFile(path, 'utf8').catch(() => null)
   if (text === null) return { generation: 0, totals: new Map() }
-  try {
-    const { generation, keys } = JSON.parse(text) as {
-      generation: number
-      keys: Record<string, Record<string, Usage>>
-    }
-    if (!Number.isInteger(generation)) throw new Error('no generation')
-    const totals = new Map(
-      Object.entries(keys).map(([key, days]) => [key, new Map(Object.entries(days))]),
-    )
-    return { generation, totals }
-  } catch (cause) {
-    throw new UnderstudyError('file-corrupt', `${path} cannot be read.`, {
-      help: 'Restore it from a backup, or remove it to count from zero.',
-      cause,
-    })
-  }
-}
-
-/** Lines of the generation that the totals do not hold yet. A last line that a crash tore off is left out. */
-async function readAppended(
-  dir: string,
-  generation: number,
-): Promise<readonly (readonly [string, string, Usage])[]> {
-  const text = await readFile(join(dir, `${generation}.jsonl`), 'utf8').catch(() => '')
-  return text.split('\n').flatMap(line => {
-    const row = readLine(line)
-    return row === null ? [] : [row]
+  const read = parseTotals(text)
+  if (read !== null) return read
+  throw new UnderstudyError('file-corrupt', `${path} cannot be read.`, {
+    help: 'Restore it from a backup, or remove it to count from zero.',
   })
 }
 
-function readLine(line: string): readonly [string, string, Usage] | null {
-  try {
-    const [key, day, ...numbers] = JSON.parse(line) as [string, string, ...number[]]
-    if (typeof key !== 'string' || typeof day !== 'string' || !numbers.every(Number.isFinite))
-      return null
-    const [requestCount = 0, promptTokens = 0, completionTokens = 0, usd = 0, estimatedCount = 0] =
-      numbers
-    return [key, day, { requestCount, promptTokens, completionTokens, usd, estimatedCount }]
-  } catch {
-    return null
-  }
+/** Lines of the generation that the totals do not hold yet. */
+async function readAppended(dir: string, generation: number): Promise<readonly Row[]> {
+  const text = await readFile(join(dir, `${generation}.jsonl`), 'utf8').catch(() => '')
+  return text.split('\n').flatMap(line => {
+    const row = parseLine(line)
+    return row === null ? [] : [row]
+  })
 }
 
 async function removeOlder(dir: string, generation: number): Promise<void> {
   for (const name of await readdir(dir)) {
     const number = /^(\d+)\.jsonl$/u.exec(name)?.[1]
-    if (number !== undefined && Number(number) < generation)
+    if (number !== undefined && Number(number) < generation) {
       await rm(join(dir, name), { force: true })
+    }
   }
 }

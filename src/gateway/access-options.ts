@@ -2,12 +2,16 @@
 import { join } from 'node:path'
 import {
   type Access,
+  addUsage,
   createAccess,
   createKeys,
   type Keys,
   memorySpend,
   openKeys,
   openSpend,
+  type PeerSpend,
+  type Spend,
+  watchPeerSpend,
 } from '../access/index.ts'
 import { type Config, type ConfigKey, keyRules } from '../config/index.ts'
 import type { Clock } from '../util/index.ts'
@@ -15,6 +19,9 @@ import type { GatewayContext } from './context.ts'
 
 /** In the data folder: keys without their secrets, and what they used. */
 const FOLDER = 'access'
+
+/** How late limits and budgets may hear of what another worker answered. */
+const PEERS_MS = 250
 
 /** Only reads, so it may be called before the folder is ours. @throws file-corrupt */
 export function openFolderKeys(
@@ -39,15 +46,34 @@ export async function openAccess(
     prices: Config['prices']
     clock: Clock
     log: (text: string) => void
-    /** Each worker counts for itself: two must not write the same totals. */
+    /** Each worker writes its own totals, and reads those of the others. */
     worker?: number | null
   },
 ): Promise<Access> {
-  const spend = await openSpend(
-    join(dataDir, FOLDER, worker === null ? 'spend' : `spend-${worker}`),
-    log,
-  )
-  return createAccess({ keys, spend, prices, clock })
+  const root = join(dataDir, FOLDER)
+  const own = worker === null ? 'spend' : `spend-${worker}`
+  const spend = await openSpend(join(root, own), log)
+  let access: Access | null = null
+  const peers = await watchPeerSpend({
+    root,
+    own,
+    everyMs: PEERS_MS,
+    onUsage: (key, usage) => access?.noteElsewhere(key, usage),
+  })
+  access = createAccess({ keys, spend: together(spend, peers), prices, clock })
+  return access
+}
+
+/** What this process and its peers used, as one. */
+function together(spend: Spend, peers: PeerSpend): Spend {
+  return {
+    add: spend.add,
+    since: (key, day) => addUsage(spend.since(key, day), peers.since(key, day)),
+    async close() {
+      peers.close()
+      await spend.close()
+    },
+  }
 }
 
 /** Access of a gateway that was given keys alone. */

@@ -62,7 +62,15 @@ export async function answerExchange(
   }
   try {
     const reply = await answerTurn(parts, turn)
-    return { ...reply, headers: { ...reply.headers, ...ticket.headers() } }
+    return {
+      ...reply,
+      headers: { ...reply.headers, ...ticket.headers() },
+      onEnd(isWhole) {
+        reply.onEnd?.(isWhole)
+        // A body that nobody began to read settles nothing; one that was read has done so by now.
+        setImmediate(() => void ticket.release())
+      },
+    }
   } catch (error) {
     await ticket.release()
     throw error
