@@ -132,7 +132,8 @@ async function judge(output) {
     breathe: async () => {},
   })
   const size = encoded.outputs.length
-  const starts = encoded.sequences.reduce((all, one) => [...all, all.at(-1) + one.length], [0])
+  const starts = [0]
+  for (const sequence of encoded.sequences) starts.push(starts.at(-1) + sequence.length)
   const logits = new Float32Array(starts.at(-1) * size)
   const runtime = await openInProcessRuntime({ threads: Number(options.threads) })
   await runtime.load('model', onnx)

@@ -53,20 +53,24 @@ describe('trainModel', () => {
     ['labels', 'microF1', 0.75],
     ['pair', 'accuracy', 0.75],
     ['spans', 'entityF1', 0.5],
-  ] as const)('learns %s: %s above %d, and leaves no state behind', async (task, score, least) => {
-    // Far more than chance, which is a half, or nothing of spans: random weights of eight units hold no more.
-    const { record, parts } = await trainModel(
-      options(task, {
-        method: 'full',
-        fixed: { learningRate: 5e-3, headLearningRate: 0.1, epochCount: 40 },
-      }),
-    )
-    expect(record.metrics?.scores[score]).toBeGreaterThan(least)
-    expect(record.metrics?.rowCount).toBe(record.rowCounts.selection)
-    expect(record.tried.length).toBeGreaterThan(0)
-    expect(parts.head.bias.length).toBe(parts.outputs.length)
-    expect(await readdir(join(folder, 'training'))).toEqual([])
-  }, 120_000)
+  ] as const)(
+    'learns %s: %s above %d, and leaves no state behind',
+    async (task, score, least) => {
+      // Far more than chance, which is a half, or nothing of spans: random weights of eight units hold no more.
+      const { record, parts } = await trainModel(
+        options(task, {
+          method: 'full',
+          fixed: { learningRate: 5e-3, headLearningRate: 0.1, epochCount: 40 },
+        }),
+      )
+      expect(record.metrics?.scores[score]).toBeGreaterThan(least)
+      expect(record.metrics?.rowCount).toBe(record.rowCounts.selection)
+      expect(record.tried.length).toBeGreaterThan(0)
+      expect(parts.head.bias.length).toBe(parts.outputs.length)
+      expect(await readdir(join(folder, 'training'))).toEqual([])
+    },
+    120_000,
+  )
 
   it.each(['full', 'lora', 'head'] as const)('repeats a run of %s bit for bit', async method => {
     const first = await trainModel(options('label', { method }))
