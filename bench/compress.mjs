@@ -2,8 +2,8 @@
  * Smaller variants of an encoder classifier side by side: size, time, accuracy, certified coverage, on Banking77.
  *
  *   npm run build && node bench/compress.mjs [--data ../shared/data] [--model FOLDER] [--rows 6000] [--seed 0]
- *                                           [--certified every|chosen] [--budget SECONDS] [--only table|calls]
- *                                           [--python PYTHON] [--out FILE]
+ *                                           [--certified every|chosen] [--budget SECONDS] [--threads 2] [--variants REGEXP]
+ *                                           [--only table|calls] [--python PYTHON] [--out FILE]
  *
  * Certification rows are a fifth of the input groups, set aside by `splitInputs`; a fifth of the rest selects. `--budget` is for
  * training what is left after layers are dropped, all variants together; those without time are left out. Then, or with
@@ -37,6 +37,8 @@ const { values: options } = parseArgs({
     seed: { type: 'string', default: '0' },
     certified: { type: 'string', default: 'every' },
     budget: { type: 'string', default: '600' },
+    variants: { type: 'string', default: '' },
+    threads: { type: 'string', default: '2' },
     rounds: { type: 'string', default: '40' },
     python: { type: 'string' },
     only: { type: 'string' },
@@ -44,6 +46,7 @@ const { values: options } = parseArgs({
   },
 })
 const TOKENS = 16
+const wanted = new RegExp(options.variants)
 const THREADS = [1, 2]
 
 const around = surroundings()
@@ -59,10 +62,10 @@ if (options.out !== undefined) {
 
 async function tableOfVariants() {
   const { training, certification, classCount } = readSplit()
-  const runtime = await openInProcessRuntime()
+  const runtime = await openInProcessRuntime({ threads: Number(options.threads) })
   const { report } = await compressClassifier({
     model,
-    variants: defaultVariants(model),
+    variants: defaultVariants(model).filter(({ name }) => wanted.test(name)),
     classCount,
     training,
     certification,

@@ -29,8 +29,6 @@ export interface Lesson {
   readonly softShare: number
   /** Logits of both sides are divided by it. */
   readonly temperature: number
-  /** Share of the loss that is the distance to the whole model's embedding. */
-  readonly matchShare: number
 }
 
 /** What variants with a lesson are trained with; without it they are left out. */

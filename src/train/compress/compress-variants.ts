@@ -3,10 +3,10 @@ import { BLOCK_SIZE, spreadLayers } from '../../models/index.ts'
 import type { CompressibleModel, CompressVariant, Lesson } from './compress-types.ts'
 
 /** Trained on the labels alone. */
-export const HEALING: Lesson = { softShare: 0, temperature: 1, matchShare: 0 }
+export const HEALING: Lesson = { softShare: 0, temperature: 1 }
 
-/** Labels and the teacher's probabilities on equal terms, and so the teacher's embedding. */
-export const DISTILLATION: Lesson = { softShare: 0.5, temperature: 1, matchShare: 0.5 }
+/** By what the teacher thinks, softened, since a fine-tuned one is nearly sure of the rows that it learned from: docs/log.md. */
+export const DISTILLATION: Lesson = { softShare: 1, temperature: 2 }
 
 /**
  * From the model as it is to the smallest; the first is what the others are compared with. int4 only where its blocks fit.

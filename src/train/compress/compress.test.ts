@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { TrainingRuntime } from '../../engine/index.ts'
 import { isUnderstudyError } from '../../errors.ts'
 import { smallBert } from '../../models/__fixtures__/small-bert.ts'
-import { openCompressedEncoder } from '../../models/index.ts'
+import { openCompressedClassifier } from '../../models/index.ts'
 import { type InferenceRuntime, openInProcessRuntime } from '../../runtimes/index.ts'
 import { compressClassifier } from './compress.ts'
 import type {
@@ -115,34 +115,36 @@ describe('compressClassifier', () => {
     expect(none.report.leftOut).toEqual(['healed', 'distilled'])
   })
 
-  it('trains what is left: other weights for each lesson, embeddings nearer to the whole model’s', async () => {
-    const embeddingsOf = async (index: number) => {
+  it('trains what is left: on labels to be sure, on what the teacher thinks to be as sure as it', async () => {
+    const sureness = async (index: number) => {
       const { variants = [], ...more } = trained(60_000)
       const one = variants[index] as CompressVariant
       // Only one variant, so that it is the one that is given back.
       const { chosen } = await compressClassifier(options({ ...more, variants: [one] }))
       const { config, tokenizer } = chosen.model
-      const encoder = await openCompressedEncoder({
+      const handle = await openCompressedClassifier({
         name: `lesson ${index}`,
         graph: chosen.graph,
         precision: 'float32',
         config,
         tokenizer: new TextDecoder().decode(tokenizer.get('tokenizer.json')),
+        classCount: 2,
         runtime,
       })
-      return encoder.embed(rows(40, 0).inputs).finally(() => encoder.close())
+      const logits = await handle.logits(rows(40, 0).inputs).finally(() => handle.close())
+      const gaps = Array.from({ length: 40 }, (_, row) =>
+        Math.abs((logits[2 * row] as number) - (logits[2 * row + 1] as number)),
+      )
+      return gaps.reduce((a, b) => a + b, 0) / 40
     }
     const [whole, dropped, healed, distilled] = [
-      await embeddingsOf(0),
-      await embeddingsOf(1),
-      await embeddingsOf(2),
-      await embeddingsOf(3),
-    ] as [Float32Array, Float32Array, Float32Array, Float32Array]
-    const distance = (a: Float32Array) =>
-      a.reduce((sum, value, i) => sum + (value - (whole[i] as number)) ** 2, 0) / 40
-    expect(healed).not.toEqual(dropped)
-    expect(distance(distilled)).toBeLessThan(0.8 * distance(dropped))
-    expect(distance(distilled)).toBeLessThan(distance(healed))
+      await sureness(0),
+      await sureness(1),
+      await sureness(2),
+      await sureness(3),
+    ] as [number, number, number, number]
+    expect(healed).toBeGreaterThan(dropped)
+    expect(Math.abs(distilled - whole)).toBeLessThan(Math.abs(healed - whole))
   })
 
   it('goes on where it was broken off, to the same weights', async () => {

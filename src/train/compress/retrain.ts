@@ -14,14 +14,13 @@ import { type Pace, startPace } from '../pace.ts'
 import { type BuildContext, fileText, HEAD_EVALUATIONS } from './build-variant.ts'
 import type { CompressibleModel, CompressProgress, Lesson } from './compress-types.ts'
 import type { RetrainPlan, RetrainState } from './retrain-state.ts'
-import type { Teacher } from './teacher.ts'
 
 export interface RetrainOptions extends BuildContext {
   /** Of the variant, for people. */
   readonly name: string
   readonly lesson: Lesson
-  /** Null where the lesson asks none. */
-  readonly teacher: Teacher | null
+  /** Logits [rows, classCount] of the teacher; null where the lesson asks none. */
+  readonly teacher: Float32Array | null
   readonly training: TrainingRuntime
   /** For this training alone, milliseconds. */
   readonly budgetMs: number
@@ -99,13 +98,13 @@ async function lessonRows(
     await pace.breathe()
     sequences.push(encode(input))
   }
-  const { softShare, temperature, matchShare } = lesson
+  const { softShare, temperature } = lesson
   const targets = new Float32Array(fit.inputs.length * classCount)
   fit.labels.forEach((label, row) => {
     const [from, to] = [row * classCount, (row + 1) * classCount]
     targets[from + label] = 1 - softShare
     if (teacher === null || softShare === 0) return
-    const soft = softmax(Float64Array.from(teacher.logits.subarray(from, to), x => x / temperature))
+    const soft = softmax(Float64Array.from(teacher.subarray(from, to), x => x / temperature))
     soft.forEach((p, k) => {
       targets[from + k] = (targets[from + k] as number) + softShare * p
     })
@@ -115,7 +114,6 @@ async function lessonRows(
     classCount,
     targets,
     weights: new Float32Array(sequences.length).fill(1),
-    ...(teacher !== null && matchShare > 0 && { embeddings: teacher.embeddings }),
   }
 }
 
@@ -153,8 +151,7 @@ async function makePlan(
   job: Omit<FineTuneOptions, 'recipe'>,
   { lesson, seed, clock }: RetrainOptions,
 ): Promise<RetrainPlan | null> {
-  const { temperature, matchShare } = lesson
-  const recipe: Recipe = { ...baseRecipe(seed), temperature, matchShare }
+  const recipe: Recipe = { ...baseRecipe(seed), temperature: lesson.temperature }
   let [firstMs, firstRows, msPerRow] = [0, 0, 0]
   await fineTune({
     ...job,
@@ -196,7 +193,7 @@ function baseRecipe(seed: number): Recipe {
 /** Everything that decides the weights but the recipe. */
 function identityOf(
   { config, weights }: CompressibleModel,
-  { sequences, targets, embeddings }: TrainingRows,
+  { sequences, targets }: TrainingRows,
   { lesson, seed, classCount }: RetrainOptions,
 ): string {
   const bytes = (values: Float32Array | undefined) =>
@@ -208,7 +205,6 @@ function identityOf(
       weights: sha256(writeEncoderWeights(weights, config)),
       sequences: sha256(JSON.stringify(sequences)),
       targets: bytes(targets),
-      embeddings: bytes(embeddings),
       lesson: { ...lesson },
       seed,
       classCount,

@@ -4,7 +4,7 @@ import type { BuildContext, Retrainer } from './build-variant.ts'
 import type { CompressibleModel, CompressOptions, CompressVariant } from './compress-types.ts'
 import { retrain } from './retrain.ts'
 import { openRetrainState } from './retrain-state.ts'
-import { askTeacher, type Teacher } from './teacher.ts'
+import { askTeacher } from './teacher.ts'
 
 /** Each variant gets its part of what is left, by the layers that it trains. */
 export function openRetrainer(options: CompressOptions, context: BuildContext): Retrainer {
@@ -12,7 +12,7 @@ export function openRetrainer(options: CompressOptions, context: BuildContext): 
   const clock: Clock = options.clock ?? systemClock
   let leftMs = training?.budgetMs ?? 0
   let waiting = options.variants.filter(({ lesson }) => lesson !== undefined)
-  let teacher: Promise<Teacher> | null = null
+  let teacher: Promise<Float32Array> | null = null
 
   return async (smaller, variant) => {
     const { lesson, name } = variant
@@ -20,7 +20,7 @@ export function openRetrainer(options: CompressOptions, context: BuildContext): 
     const budgetMs = (leftMs * layersOf(variant, model)) / layerSum(waiting, model)
     waiting = waiting.filter(one => one !== variant)
     if (training === undefined || lesson === undefined || budgetMs <= 0) return null
-    const isTaught = lesson.softShare > 0 || lesson.matchShare > 0
+    const isTaught = lesson.softShare > 0
     if (isTaught) {
       onProgress?.({ stage: 'teacher', done: 0, total: 0 })
       teacher ??= askTeacher(model, context)

@@ -13,70 +13,42 @@ import { openHeadFitter } from '../head/fit-head.ts'
 import { type BuildContext, HEAD_EVALUATIONS, openOptions } from './build-variant.ts'
 import type { CompressibleModel } from './compress-types.ts'
 
-/** Of each row that trains. */
-export interface Teacher {
-  /** [rows, classCount]. */
-  readonly logits: Float32Array
-  /** [rows, hidden], of length 1. */
-  readonly embeddings: Float32Array
-}
-
 const FOLDS = 5
 
 /**
- * Logits of the model's own classifier; of a model without one those of a linear head that saw neither the row nor its group.
+ * Logits [rows, classCount] of the model's own classifier; of a model without one those of a linear head that saw neither the
+ * row nor its group.
  * @throws cancelled, runtime-failed
  */
-export async function askTeacher(
-  model: CompressibleModel,
-  context: BuildContext,
-): Promise<Teacher> {
-  const { runtime, signal, fit } = context
-  const encoder = await openCompressedEncoder({
-    ...openOptions(model, 'float32', runtime),
-    graph: compressedGraph(model, { precision: 'float32' }),
-  })
-  const embeddings = await encoder.embed(fit.inputs, { signal }).finally(() => encoder.close())
+export function askTeacher(model: CompressibleModel, context: BuildContext): Promise<Float32Array> {
   const { classifier } = model
-  const logits =
-    classifier === undefined
-      ? await outOfFold(embeddings, model, context)
-      : await ownLogits(embeddings, { ...model, classifier }, context)
-  return { logits, embeddings }
+  if (classifier === undefined) return outOfFold(model, context)
+  return ownLogits({ ...model, classifier }, context)
 }
 
 async function ownLogits(
-  embeddings: Float32Array,
   model: CompressibleModel & { readonly classifier: Linear },
   { fit, classCount, runtime, signal }: BuildContext,
 ): Promise<Float32Array> {
-  const { classifier, config, isNormalised } = model
-  if (isNormalised) {
-    const head = {
-      dimension: config.hiddenSize,
-      classCount,
-      weights: classifier.weight,
-      bias: classifier.bias,
-    }
-    return applyHead(head, embeddings, [...fit.inputs.keys()])
-  }
-  const graph = compressedGraph(model, {
-    precision: 'float32',
-    classifier: { linear: classifier, isNormalised },
-  })
+  const { classifier: linear, isNormalised } = model
   const handle = await openCompressedClassifier({
     ...openOptions(model, 'float32', runtime),
-    graph,
+    graph: compressedGraph(model, { precision: 'float32', classifier: { linear, isNormalised } }),
     classCount,
   })
   return handle.logits(fit.inputs, { signal }).finally(() => handle.close())
 }
 
 async function outOfFold(
-  embeddings: Float32Array,
-  { config: { hiddenSize: dimension } }: CompressibleModel,
-  { fit: { labels, groups }, classCount, runtime, signal }: BuildContext,
+  model: CompressibleModel,
+  { fit: { inputs, labels, groups }, classCount, runtime, signal }: BuildContext,
 ): Promise<Float32Array> {
+  const encoder = await openCompressedEncoder({
+    ...openOptions(model, 'float32', runtime),
+    graph: compressedGraph(model, { precision: 'float32' }),
+  })
+  const embeddings = await encoder.embed(inputs, { signal }).finally(() => encoder.close())
+  const { dimension } = encoder
   const split = foldsByGroup(groups, FOLDS, createRng('compress/teacher'))
   const fitter = await openHeadFitter(runtime, { embeddings, labels, dimension, classCount })
   const logits = new Float32Array(labels.length * classCount)

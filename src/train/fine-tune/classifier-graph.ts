@@ -24,7 +24,12 @@ import {
   runLayers,
   unitLength,
 } from '../../models/index.ts'
-import { binaryCrossEntropy, contrastiveLoss, crossEntropy, matchLoss } from './losses.ts'
+import {
+  binaryCrossEntropy,
+  type ContrastiveLossOptions,
+  contrastiveLoss,
+  crossEntropy,
+} from './losses.ts'
 import type { TrainableEncoder } from './trainable-encoder.ts'
 
 /** Names of what a batch is fed. */
@@ -39,8 +44,6 @@ export const BATCH = {
   self: 'self',
   /** What hidden numbers are multiplied by, one for each place where some are dropped: `dropout.0`, `dropout.1`, … */
   dropout: 'dropout',
-  /** Embeddings of a teacher, of length 1. Only where these are learned. */
-  wanted: 'wanted',
 } as const
 
 export const HEAD_WEIGHT = 'classifier.weight'
@@ -67,8 +70,6 @@ export interface ClassifierGraphOptions {
   readonly hasDropout?: boolean
   /** Compares the rows of a batch as well: `share` of the loss is contrastive. Of whole texts with one class only. */
   readonly contrast?: { readonly share: number; readonly temperature: number }
-  /** Learns the embeddings of a teacher as well: `share` of the loss. */
-  readonly match?: { readonly share: number } | undefined
 }
 
 export interface ClassifierGraph extends TrainingGraph {
@@ -119,23 +120,14 @@ export function classifierGraph(options: ClassifierGraphOptions): ClassifierGrap
   ]
   const headLoss = lossOf(trained, { targets, weights, options })
   const self = input(BATCH.self, 'float32', ['batch', 'batch'])
-  const wanted = input(BATCH.wanted, 'float32', ['batch', config.hiddenSize])
-  const { contrast, match } = options
-  const extras: Extra[] = []
-  if (contrast !== undefined) {
-    const compared = { ...contrast, targets, weights, self }
-    const loss = contrastiveLoss(embeddingOf(hidden, mask, options), compared)
-    extras.push({ loss, share: contrast.share, input: self })
-  }
-  if (match !== undefined) {
-    const loss = matchLoss(embeddingOf(hidden, mask, options), wanted, weights)
-    extras.push({ loss, share: match.share, input: wanted })
-  }
+  const contrast = options.contrast && { ...options.contrast, targets, weights, self }
   return {
     name: 'classifier',
-    data: [start, mask, targets, weights, ...extras.map(one => one.input), ...masks],
+    data: [start, mask, targets, weights, ...(contrast ? [self] : []), ...masks],
     parameters: [...specs.map(one => one.input), ...encoder.rows.map(one => one.input)],
-    loss: extras.reduce(blend, headLoss),
+    loss: contrast
+      ? withContrast(headLoss, embeddingOf(hidden, mask, options), contrast)
+      : headLoss,
     specs,
     features: [start, mask],
     masks,
@@ -170,16 +162,14 @@ function embeddingOf(
   return unitLength(poolTokens(hidden, mask, { config, pooler: encoder.modules.pooler }))
 }
 
-/** A loss beside the head's, and what it is fed. */
-interface Extra {
-  readonly loss: Value
-  readonly share: number
-  readonly input: Input
-}
-
-/** `(1 − share) · loss + share · the extra one`. */
-function blend(loss: Value, extra: Extra): Value {
-  return Add(Mul(loss, scalar(1 - extra.share)), Mul(extra.loss, scalar(extra.share)))
+/** `(1 − share) · head's loss + share · contrastive loss`. */
+function withContrast(
+  headLoss: Value,
+  embeddings: Value,
+  { share, ...options }: ContrastiveLossOptions & { readonly share: number },
+): Value {
+  const contrast = contrastiveLoss(embeddings, options)
+  return Add(Mul(headLoss, scalar(1 - share)), Mul(contrast, scalar(share)))
 }
 
 function lossOf(

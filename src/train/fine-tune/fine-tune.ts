@@ -136,7 +136,6 @@ export async function fineTune(options: FineTuneOptions): Promise<FineTuned> {
     head,
     isPrefixCached: prefix !== null,
     hasDropout: recipe.dropout > 0,
-    ...(recipe.matchShare > 0 && { match: { share: recipe.matchShare } }),
     ...(recipe.method === 'contrastive' && {
       contrast: { share: recipe.contrastShare, temperature: recipe.contrastTemperature },
     }),
@@ -247,7 +246,6 @@ function layOutOptions({ rows, prefix, encoder, recipe }: Run): LayOutOptions {
     prefix,
     trainsWords: encoder.rows.length > 0,
     comparesRows: recipe.method === 'contrastive',
-    matchesEmbeddings: recipe.matchShare > 0,
   }
 }
 

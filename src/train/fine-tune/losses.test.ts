@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { input, type Value } from '../../engine/index.ts'
 import { evaluate } from '../../engine/reference.ts'
-import { contrastiveLoss, matchLoss } from './losses.ts'
+import { contrastiveLoss } from './losses.ts'
 
 const TEMPERATURE = 0.5
 const embeddings = input('embeddings', 'float32', ['batch', 2])
@@ -76,21 +76,5 @@ describe('contrastiveLoss', () => {
       Math.log(3),
       12,
     )
-  })
-})
-
-describe('matchLoss', () => {
-  it('is the squared distance of each row to what is wanted, weighed', () => {
-    const wanted = input('wanted', 'float32', ['batch', 2])
-    const [found] = evaluate(
-      [matchLoss(embeddings, wanted, weights)],
-      new Map([
-        [embeddings, { dims: [2, 2], data: [1, 0, 0.6, 0.8] }],
-        [wanted, { dims: [2, 2], data: [0, 1, 0.6, 0.8] }],
-        [weights, { dims: [2], data: [0.25, 3] }],
-      ] as const) as never,
-    )
-    // The first at a right angle, 2 · 0.25; the second where it should be.
-    expect(found?.data[0]).toBeCloseTo(0.5, 12)
   })
 })

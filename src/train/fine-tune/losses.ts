@@ -68,13 +68,3 @@ export function contrastiveLoss(
   const shares = Div(partners, Max(total, scalar(1e-12)))
   return crossEntropy(others, shares, weights)
 }
-
-/**
- * `Σ weight · ‖x − wanted‖²`, rows of length 1 [batch, hidden] and [batch, hidden]: twice one less their cosine, as sentence
- * encoders are distilled (Reimers & Gurevych 2020).
- */
-export function matchLoss(embeddings: Value, wanted: Value, weights: Value): Value {
-  const difference = Sub(embeddings, wanted)
-  const distances = ReduceSum(Mul(difference, difference), [-1], { keep: false }) // [batch]
-  return ReduceSum(Mul(weights, distances), undefined, { keep: false })
-}

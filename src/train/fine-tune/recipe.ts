@@ -61,8 +61,6 @@ export const recipeSchema = z.strictObject({
   contrastTemperature: z.number().min(0.001).max(10),
   /** Of `contrastive`: rows of one class that are put into a batch together. */
   rowsPerClass: count.min(2).max(1024),
-  /** Share of the loss that is the distance to the embeddings of a teacher (distillation); the rest is the head's. */
-  matchShare: share.default(0),
   /** The head sees the embedding, of length 1, times this. */
   scale: z.number().positive().max(10_000),
   /** Gradients longer than this are shortened to it. */
@@ -140,10 +138,6 @@ export const RECIPE_DEFAULTS: RecipeDefaults = {
   rowsPerClass: {
     value: always(2),
     reason: 'one pair per class leaves room for most other classes',
-  },
-  matchShare: {
-    value: always(0),
-    reason: 'only what compress trains has the embeddings of a teacher',
   },
   scale: {
     value: { head: 16, lora: 16, full: 16, contrastive: 20 },

@@ -1,6 +1,6 @@
 /** Rows as training wants them: token numbers, targets and weights, laid out in batches. Knows no texts and no labels. */
 import type { MicroBatch, TensorData } from '../../engine/index.ts'
-import { assert, UnderstudyError } from '../../errors.ts'
+import { UnderstudyError } from '../../errors.ts'
 import { padBatch, WORDS } from '../../models/index.ts'
 import { BATCH, type HeadKind } from '../fine-tune/classifier-graph.ts'
 import type { PrefixCache } from '../fine-tune/prefix-cache.ts'
@@ -16,8 +16,6 @@ export interface TrainingRows {
   readonly targets: Float32Array
   /** How much each unit counts: rows at a mean of 1; tokens that no label is known for at 0. */
   readonly weights: Float32Array
-  /** What a teacher embeds the rows as, [rows, hidden] of length 1; only where a recipe learns these. */
-  readonly embeddings?: Float32Array
   /** Rows that train; all without. */
   readonly subset?: readonly number[]
 }
@@ -40,8 +38,6 @@ export interface LayOutOptions {
   readonly trainsWords: boolean
   /** Whether rows of a batch are compared with each other. */
   readonly comparesRows?: boolean
-  /** Whether the embeddings of a teacher are learned. */
-  readonly matchesEmbeddings?: boolean
   /** Draws the masks of dropout for a number of tokens. */
   readonly drawMasks?: (tokenCount: number) => MicroBatch['feeds']
 }
@@ -84,7 +80,6 @@ function layOut(batch: readonly number[], divisor: number, options: LayOutOption
     [BATCH.mask]: mask,
     ...unitFeeds(batch, { length, divisor, options }),
     ...(options.comparesRows && { [BATCH.self]: identity(batch.length) }),
-    ...(options.matchesEmbeddings && { [BATCH.wanted]: pickEmbeddings(batch, rows) }),
     ...options.drawMasks?.(batch.length * length),
   }
   if (prefix !== null) return { feeds: { ...common, [BATCH.hidden]: prefix.batch(batch, length) } }
@@ -167,17 +162,4 @@ export function checkRows({ sequences, classCount, targets, weights, kind }: Tra
   if (!targets.every(Number.isFinite) || !weights.every(Number.isFinite)) {
     throw wrong('a target or weight is not a number', 'Check where the targets come from.')
   }
-}
-
-function pickEmbeddings(
-  batch: readonly number[],
-  { embeddings, sequences }: TrainingRows,
-): TensorData {
-  assert(embeddings !== undefined, 'a recipe that learns embeddings is given them')
-  const size = embeddings.length / sequences.length
-  const data = new Float32Array(batch.length * size)
-  batch.forEach((row, i) => {
-    data.set(embeddings.subarray(row * size, (row + 1) * size), i * size)
-  })
-  return { type: 'float32', dims: [batch.length, size], data }
 }
