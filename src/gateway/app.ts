@@ -70,6 +70,8 @@ export function createGateway(context: GatewayContext): Gateway {
     gate,
     health: () => workspace.health(),
     unrecordedCount: () => recorder.unrecordedCount,
+    upstreams: () => context.upstreams?.states() ?? [],
+    cache: () => context.cache?.counts ?? null,
   })
   const jobRegistry = createJobs(context.jobs, clock)
   const leadWatch = createLeadWatch(context.cascade, log)

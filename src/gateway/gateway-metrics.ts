@@ -3,6 +3,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { type Counter, createMetrics, type Histogram, type Metrics } from '../telemetry/index.ts'
 import type { WorkspaceHealth } from '../workspace/index.ts'
 import type { Gate } from './gate.ts'
+import { addUpstreamMetrics, type UpstreamSources } from './upstream-metrics.ts'
 
 /** Seconds; from what a reflex takes to what a lead may think. */
 const SECONDS = [
@@ -23,14 +24,12 @@ export interface GatewayMetrics {
   close(): void
 }
 
-export interface MetricSources {
+export interface MetricSources extends UpstreamSources {
   readonly gate: Pick<Gate, 'runningCount' | 'queuedCount'>
   readonly health: () => WorkspaceHealth
   readonly unrecordedCount: () => number
   readonly openStreamCount: () => number
   readonly droppedSpanCount: () => number
-  /** Tells the processes of one gateway apart. */
-  readonly worker: string
 }
 
 export function createGatewayMetrics(sources: MetricSources): GatewayMetrics {
@@ -75,6 +74,7 @@ export function createGatewayMetrics(sources: MetricSources): GatewayMetrics {
     delay.reset()
     return samples
   })
+  addUpstreamMetrics(metrics, sources)
   gauge('process_resident_memory_bytes', 'Resident memory.', () => [
     { labels: { worker }, value: process.memoryUsage.rss() },
   ])

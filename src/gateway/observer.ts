@@ -25,6 +25,7 @@ import type { RawRequest } from './incoming.ts'
 import type { HeaderMap } from './intent.ts'
 import type { Exchange } from './recorder.ts'
 import type { Reply } from './reply.ts'
+import type { UpstreamSources } from './upstream-metrics.ts'
 
 /** What the operator asked for; each has a default that costs nothing. */
 export interface TelemetryOptions {
@@ -59,6 +60,8 @@ export interface ObserverParts extends TelemetryOptions {
   readonly gate: Gate
   readonly health: () => WorkspaceHealth
   readonly unrecordedCount: () => number
+  readonly upstreams: UpstreamSources['upstreams']
+  readonly cache: UpstreamSources['cache']
 }
 
 export const REQUEST_ID_HEADER = 'x-request-id'
@@ -71,6 +74,7 @@ function requestIdOf(headers: HeaderMap): string {
 
 export function createObserver(parts: ObserverParts): Observer {
   const { clock, gate, health, unrecordedCount, spans = null, prices, worker = '0' } = parts
+  const { upstreams, cache } = parts
   const { sampledShare = 1, logger = createLogger({ write: () => {} }) } = parts
   let openStreamCount = 0
   const metrics = createGatewayMetrics({
@@ -80,6 +84,8 @@ export function createObserver(parts: ObserverParts): Observer {
     openStreamCount: () => openStreamCount,
     droppedSpanCount: () => spans?.droppedCount ?? 0,
     worker,
+    upstreams,
+    cache,
   })
 
   function countExchange({ endpoint, decision, request, response }: Exchange): void {

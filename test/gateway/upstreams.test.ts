@@ -162,6 +162,10 @@ test('status tells upstreams and routes, and no key', async () => {
     ],
   })
   expect(text).not.toContain('sk-main')
+  const metrics = await (await fetch(`${listening.address}/metrics`)).text()
+  expect(metrics).toMatch(/^understudy_upstream_up\{worker="0",upstream="main"\} 1$/mu)
+  expect(metrics).toMatch(/^understudy_upstream_failures\{worker="0",upstream="gone"\} [1-9]/mu)
+  expect(metrics).toMatch(/^understudy_cache_hits\{worker="0"\} 0$/mu)
 })
 
 test('the file is read again when it changes: requests under way go on, new ones find the new routes', async () => {
