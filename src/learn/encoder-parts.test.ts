@@ -130,6 +130,28 @@ describe('openEncoderParts', () => {
       },
       /model.onnx is not the one/,
     ],
+    [
+      'a graph that is none, under its own hash',
+      async () => {
+        const graph = Buffer.from('not a graph')
+        const more = { precision: 'int8', labels: ['a'], isTrained: false, record: null } as const
+        await writeCompressedFolder(at('none'), { ...smallBert(), ...more, graph })
+        return at('none')
+      },
+      /refuses the graph/,
+    ],
+    [
+      'a tokenizer of more words than the model has',
+      async () => {
+        const model = smallBert()
+        const graph = compressedGraph(model, { precision: 'int8' })
+        const config = { ...model.config, vocabularySize: 5 }
+        const more = { precision: 'int8', labels: ['a'], isTrained: false, record: null } as const
+        await writeCompressedFolder(at('words'), { ...model, ...more, config, graph })
+        return at('words')
+      },
+      /numbers tokens up to 9, the model has 5/,
+    ],
   ])('falls back to reflexes and says why with %s', async (_what, make, message) => {
     const { parts, notice } = await open(await make())
     expect(parts).toEqual({ encoder: null, runtime: null })
