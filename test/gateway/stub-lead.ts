@@ -260,6 +260,11 @@ function answerWire(wire: StubWire, response: ServerResponse, body: Json): void 
   }
 }
 
+/** A byte order mark is no JSON, and is sent all the same. */
+function withoutMark(text: string): string {
+  return text.replace(/^\ufeff/u, '')
+}
+
 /** Opens a stub lead on a free port. */
 export async function openStubLead(): Promise<StubLead> {
   const seen: SeenRequest[] = []
@@ -274,7 +279,7 @@ export async function openStubLead(): Promise<StubLead> {
       if (!response.writableFinished) brokenOffCount++
     })
     if (method === 'POST' && path.startsWith('/v1/chat/completions')) {
-      const body = JSON.parse(text) as Json
+      const body = JSON.parse(withoutMark(text)) as Json
       const scene = SCENES[String(body.model)]
       if (scene !== undefined) return scene(response, body)
       const failed = /^error-(\d{3})$/.exec(String(body.model))?.[1]
@@ -285,7 +290,7 @@ export async function openStubLead(): Promise<StubLead> {
     }
     const wire = STUB_WIRES[path.replace(/\?.*$/, '')]
     if (method === 'POST' && wire !== undefined) {
-      return answerWire(wire, response, JSON.parse(text) as Json)
+      return answerWire(wire, response, JSON.parse(withoutMark(text)) as Json)
     }
     if (path === '/v1/messages/count_tokens') return json(response, 200, { input_tokens: 42 })
     if (path === '/v1/models') return json(response, 200, { object: 'list', data: [] })

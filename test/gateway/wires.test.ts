@@ -114,6 +114,33 @@ describe.each(WIRES.map(wire => [wire.name, wire] as const))('%s', (_name, wire)
     expect(wire.usageOf(trace?.response)?.promptTokens).toBeGreaterThan(3)
   })
 
+  test.each([
+    ['a byte order mark', (text: string) => `\ufeff${text}`],
+    [
+      'numbers beyond any',
+      (text: string) => text.replace('{', '{"x":[1e999,-1e999,9007199254740993],'),
+    ],
+    ['a lone surrogate', (text: string) => text.replace('{', '{"x":"\\ud800","\\udfff":1,')],
+    [
+      'a prototype',
+      (text: string) => text.replace('{', '{"__proto__":{"model":"x","stream":true},'),
+    ],
+    ['depth', (text: string) => text.replace('{', `{"x":${'['.repeat(150)}${']'.repeat(150)},`)],
+  ])('passes a request with %s on as it is', async (_what, alter) => {
+    const body = alter(JSON.stringify({ ...ASKED[wire.path], model: 'm' }))
+    const { directText, text, trace } = await both(wire.path, body)
+    expect(stub.seen.at(-1)?.body).toBe(body)
+    expect(text).toBe(directText)
+    expect(trace).toMatchObject({ isComplete: true, request: { model: 'm' } })
+  })
+
+  test('answers bytes that are no UTF-8 by a 400', async () => {
+    const bytes = Buffer.from(`{"model":"m\xff"}`, 'latin1')
+    const { gateway } = testGateway({ lead })
+    const response = await gateway.request(wire.path, { method: 'POST', body: bytes })
+    expect(response.status).toBe(400)
+  })
+
   test.each([400, 401, 404, 429, 500])('passes an error %d on untouched', async status => {
     const body = JSON.stringify({ ...ASKED[wire.path], model: `error-${status}` })
     const { direct, directText, response, text, trace } = await both(wire.path, body)
