@@ -22,7 +22,10 @@ import type { RouteView, Upstreams } from './types.ts'
 export interface UpstreamsOptions {
   readonly upstreams: readonly UpstreamConfig[]
   readonly routes: readonly RouteConfig[]
-  /** Answers what names no route: the name of an upstream; or a lead of its own, whose requests pass through as they are. */
+  /**
+   * Answers what names no route: the name of an upstream; or a lead of its own, whose requests pass through as they are,
+   * and which whoever opened it closes.
+   */
   readonly fallThrough: string | Lead | null
   readonly open: (config: UpstreamConfig) => Promise<Lead>
   readonly clock: Clock
@@ -212,7 +215,7 @@ export async function openUpstreams(options: UpstreamsOptions): Promise<OpenUpst
     route: model => (model === null ? null : (views.find(({ name }) => name === model) ?? null)),
     async close() {
       stopChecks()
-      await Promise.all([ownLead?.close(), ...[...opened.values()].map(({ lead }) => lead.close())])
+      await Promise.all([...opened.values()].map(({ lead }) => lead.close()))
     },
     async retire(successor) {
       stopChecks()

@@ -26,7 +26,7 @@ upstreams:
     retries: 0
   other:
     url: ${other.url}
-    timeouts: {first-token: 200ms, idle: 200ms}
+    timeouts: {first-token: 1s, idle: 300ms}
     retries: 0
   gone:
     url: http://127.0.0.1:9/v1
