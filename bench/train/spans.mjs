@@ -47,7 +47,7 @@ const { record, output } = train()
 const { scores, labels } = await judge(output)
 const percent = value => (100 * value).toFixed(1)
 console.log(
-  `${training.length} rows to train on, ${test.length} to judge; chosen: ${record.recipe.method}, ${record.recipe.layerCount ?? 'all'} layers, ${record.seconds} s`,
+  `${training.length} rows to train on, ${test.length} to judge; chosen: ${chosen()}, ${record.seconds} s`,
 )
 console.log(
   table(
@@ -69,6 +69,11 @@ console.log(
 console.log(`rows with all spans right: ${percent(scores.exactMatch)} %`)
 if (options.out !== undefined)
   writeFileSync(options.out, `${JSON.stringify({ ...around, options, record, scores, labels })}\n`)
+
+function chosen() {
+  const { method, layerCount } = record.recipe
+  return method === 'head' ? method : `${method}, ${layerCount ?? 'all'} layers`
+}
 
 /** Texts that are the same once normalised are one row. */
 function split() {
