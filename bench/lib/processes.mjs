@@ -1,12 +1,14 @@
 /** Child processes of the benchmarks: `understudy up` and the stub lead, each ready when it has printed its address. */
 import { spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
 const BIN = fileURLToPath(new URL('../../bin/understudy.js', import.meta.url))
+const PROXY = fileURLToPath(new URL('./bare-proxy.mjs', import.meta.url))
 const STUB = fileURLToPath(new URL('./stub-lead.mjs', import.meta.url))
 
 /** `{ address, readyMs, pid, stop }` of `understudy up` on a data folder. */
-export function startGateway(dataDir, { lead, env = {} } = {}) {
+export function startGateway(dataDir, { lead, env = {}, options = [] } = {}) {
   const args = [
     'up',
     '--data',
@@ -14,13 +16,41 @@ export function startGateway(dataDir, { lead, env = {} } = {}) {
     '--port',
     '0',
     ...(lead === undefined ? [] : ['--lead', lead]),
+    ...options,
   ]
   return start([BIN, ...args], env)
 }
 
-/** The stub lead. */
-export function startStub() {
-  return start([STUB], {})
+/** The stub lead, on a free port unless told. */
+export function startStub(port = '0') {
+  return start([STUB, port], {})
+}
+
+/** A bare reverse proxy before an address. */
+export function startProxy(address) {
+  return start([PROXY, address], {})
+}
+
+/** Processor seconds of a process so far, its threads included; null where the system does not say. */
+export function processorSeconds(pid) {
+  try {
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+      .replace(/^.*\) /u, '')
+      .split(' ')
+    return (Number(fields[11]) + Number(fields[12])) / 100
+  } catch {
+    return null
+  }
+}
+
+/** Resident memory of a process in MB; null where the system does not say. */
+export function residentMb(pid) {
+  try {
+    const kb = /VmRSS:\s+(\d+)/u.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]
+    return Number(kb) / 1024
+  } catch {
+    return null
+  }
 }
 
 async function start(args, env) {

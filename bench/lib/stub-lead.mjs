@@ -71,6 +71,6 @@ const server = createServer(async (request, response) => {
   response.end('data: [DONE]\n\n')
 })
 server.keepAliveTimeout = 60_000
-server.listen(0, '127.0.0.1', () => {
+server.listen(Number(process.argv[2] ?? 0), '127.0.0.1', () => {
   process.stdout.write(`stub listens on http://127.0.0.1:${server.address().port}\n`)
 })

@@ -40,13 +40,15 @@ export function tooLarge(maxBytes: number): UnderstudyError {
   })
 }
 
+const UTF8 = new TextDecoder('utf-8', { fatal: true })
+
 /**
  * Text of a request body.
  * @throws request-invalid when it is not UTF-8
  */
 export function decodeUtf8(bytes: Uint8Array): string {
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+    return UTF8.decode(bytes)
   } catch (cause) {
     throw new UnderstudyError('request-invalid', 'The body is not UTF-8.', {
       help: 'Encode the JSON as UTF-8.',

@@ -81,14 +81,13 @@ export function headersForLead(
   headers: HeaderMap,
   { keepsAuthorization }: { readonly keepsAuthorization: boolean },
 ): HeaderMap {
-  return Object.fromEntries(
-    Object.entries(headers).filter(
-      ([name]) =>
-        !name.startsWith('x-understudy-') &&
-        !OF_THIS_NETWORK.test(name) &&
-        (keepsAuthorization || !CREDENTIALS.has(name)),
-    ),
-  )
+  const kept: Record<string, string> = {}
+  for (const name of Object.keys(headers)) {
+    const isOurs = name.startsWith('x-understudy-') || OF_THIS_NETWORK.test(name)
+    if (isOurs || (!keepsAuthorization && CREDENTIALS.has(name))) continue
+    kept[name] = headers[name] as string
+  }
+  return kept
 }
 
 /** Request headers that choose among versions of an API, so that answers to different ones are not mixed up. */

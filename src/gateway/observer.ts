@@ -150,7 +150,9 @@ export function createObserver(parts: ObserverParts): Observer {
           },
         })
       }
-      const level = status >= 500 || !isWhole ? 'warn' : status >= 400 ? 'info' : 'debug'
+      // A caller who leaves is no fault of anybody here.
+      const hasLeft = status === 499 || (status < 400 && !isWhole)
+      const level = hasLeft ? 'info' : status >= 500 ? 'warn' : status >= 400 ? 'info' : 'debug'
       if (!logger.isOn(level)) return
       logger[level](`${method} ${route}`, {
         request: requestId,

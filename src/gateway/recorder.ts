@@ -134,8 +134,8 @@ function traceOf(
   return {
     ...rest,
     identity: rest.id,
-    // Decision ids never return with other content, so the order of keys does not matter here.
-    contentHash: sha256(JSON.stringify([request, response])),
+    // Decision ids never return with other content, and the record itself commits to what it says: bodies are not hashed twice.
+    contentHash: sha256(rest.id),
     source: 'gateway',
     time: new Date(startedMs).toISOString(),
     request,

@@ -43,7 +43,7 @@ export interface TracePayload {
   readonly id: string
   /** What makes an import idempotent: the source's id, else hash of the line plus its occurrence; live: the decision id. */
   readonly identity: string
-  /** SHA-256 of canonical request and response, to report an id that returns with other content. */
+  /** SHA-256 of canonical request and response, to report an id that returns with other content; live: of the decision id. */
   readonly contentHash: string
   readonly source: 'import' | 'gateway'
   readonly time: string

@@ -1,5 +1,5 @@
 /** Files as Node sees them: atomic writes and hashes. Knows nothing of what is in them. */
-import { createHash } from 'node:crypto'
+import { createHash, hash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { mkdir, open, rename, rm, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
@@ -7,14 +7,14 @@ import { randomHex } from '../util/index.ts'
 
 /** SHA-256 of bytes or UTF-8 text, lower-case hexadecimal. */
 export function sha256(data: string | Uint8Array): string {
-  return createHash('sha256').update(data).digest('hex')
+  return hash('sha256', data, 'hex')
 }
 
 /** SHA-256 of a file, read as a stream. */
 export async function sha256File(path: string): Promise<string> {
-  const hash = createHash('sha256')
-  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer)
-  return hash.digest('hex')
+  const sum = createHash('sha256')
+  for await (const chunk of createReadStream(path)) sum.update(chunk as Buffer)
+  return sum.digest('hex')
 }
 
 /**

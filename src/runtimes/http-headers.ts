@@ -17,15 +17,20 @@ const HOP_BY_HOP: ReadonlySet<string> = new Set([
   'content-length',
 ])
 
+/** What almost every request says, and what names no header. */
+const PLAIN_CONNECTION = /^(?:keep-alive|close)?$/iu
+
 /** Headers to send on, names in lower case: without those of this hop, and without those that `connection` names. */
 export function endToEndHeaders(
   headers: Readonly<Record<string, string>>,
 ): Readonly<Record<string, string>> {
-  const named = (headers.connection ?? '').toLowerCase().split(',')
-  const dropped = new Set(named.map(name => name.trim()))
-  return Object.fromEntries(
-    Object.entries(headers)
-      .map(([name, value]) => [name.toLowerCase(), value] as const)
-      .filter(([name]) => !HOP_BY_HOP.has(name) && !dropped.has(name)),
-  )
+  const { connection = '' } = headers
+  const named = PLAIN_CONNECTION.test(connection) ? [] : connection.toLowerCase().split(',')
+  const dropped = named.map(name => name.trim())
+  const kept: Record<string, string> = {}
+  for (const given of Object.keys(headers)) {
+    const name = given.toLowerCase()
+    if (!HOP_BY_HOP.has(name) && !dropped.includes(name)) kept[name] = headers[given] as string
+  }
+  return kept
 }

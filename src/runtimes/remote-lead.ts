@@ -34,7 +34,8 @@ export function openRemoteLead({
   connectTimeoutMs = 5_000,
   headersTimeoutMs = 600_000,
   bodyTimeoutMs = 300_000,
-  connectionCount = 256,
+  // Each open stream holds one; what bounds them is how many requests are answered at once.
+  connectionCount = 16_384,
   socketPath,
 }: RemoteLeadOptions): Lead {
   const base = baseOf(url)

@@ -1,4 +1,5 @@
 /** Entry of the worker thread that holds PGlite. Speaks the channel protocol and nothing else. */
+import { constants, setPriority } from 'node:os'
 import { parentPort, workerData } from 'node:worker_threads'
 import { assert } from '../errors.ts'
 import { portChannel, serveDatabase } from './channel.ts'
@@ -8,6 +9,9 @@ import { openPgliteFolder } from './pglite-folder.ts'
 interface PgliteQueryable {
   query(sql: string, values?: unknown[]): Promise<{ rows: unknown[] }>
 }
+
+// The projection may lag; requests may not. On Linux a thread has a priority of its own, elsewhere only a process has.
+if (process.platform === 'linux') setPriority(0, constants.priority.PRIORITY_LOW)
 
 assert(parentPort !== null, 'the PGlite worker runs outside a worker thread')
 const port = parentPort

@@ -1,0 +1,270 @@
+/**
+ * What it costs to put the gateway in front of production: throughput beside a bare Node proxy that records nothing,
+ * added latency at a fixed rate, memory with many open streams, and memory over time.
+ *
+ *   npm run build && node bench/serve.mjs [--parts throughput,rate,streams,soak] [--seconds 5] [--rounds 3] [--rate 500]
+ *                                         [--streams 2000] [--soak-minutes 3] [--workers 1] [--other URL] [--out FILE]
+ *
+ * Load generator, stub lead, proxy and gateway are processes on the same cores; ways take turns, round by round. Bodies
+ * have 2 kB each way. `--other` adds a gateway that somebody else started before the same stub (`--stub-port` fixes its
+ * port), such as LiteLLM. Processor time per request stands beside requests per second, since it depends less on
+ * what else the machine does.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { parseArgs } from 'node:util'
+import { Pool } from 'undici'
+import { closedLoop, openClient, openLoop } from './lib/load.mjs'
+import {
+  processorSeconds,
+  residentMb,
+  startGateway,
+  startProxy,
+  startStub,
+} from './lib/processes.mjs'
+import { ms, summary, surroundings, surroundingsLine, table } from './lib/table.mjs'
+
+const { values: options } = parseArgs({
+  options: {
+    parts: { type: 'string', default: 'throughput,rate,streams,soak' },
+    seconds: { type: 'string', default: '5' },
+    rounds: { type: 'string', default: '3' },
+    rate: { type: 'string', default: '500' },
+    streams: { type: 'string', default: '2000' },
+    'soak-minutes': { type: 'string', default: '3' },
+    workers: { type: 'string', default: '1' },
+    other: { type: 'string' },
+    'stub-port': { type: 'string', default: '0' },
+    out: { type: 'string' },
+  },
+})
+const SECONDS = Number(options.seconds)
+const CONNECTIONS = 64
+const PARTS = { throughput, rate, streams, soak }
+const TEXT = 'word '.repeat(380)
+
+const scratch = mkdtempSync(join(tmpdir(), 'understudy-serve-'))
+const around = surroundings()
+console.log(surroundingsLine(around))
+const stub = await startStub(options['stub-port'])
+const gateway = await startGateway(join(scratch, 'data'), {
+  lead: `${stub.address}/v1`,
+  env: { XDG_CONFIG_HOME: join(scratch, 'config') },
+  options: options.workers === '1' ? [] : ['--workers', options.workers],
+})
+const proxy = await startProxy(stub.address)
+const ways = {
+  'stub, direct': stub,
+  'bare proxy': proxy,
+  understudy: gateway,
+  ...(options.other === undefined ? {} : { other: { address: options.other, pid: null } }),
+}
+const clients = Object.fromEntries(
+  Object.entries(ways).map(([name, { address }]) => [
+    name,
+    openClient(address, { connections: 1024 }),
+  ]),
+)
+try {
+  const results = {}
+  for (const part of options.parts.split(',')) results[part] = await PARTS[part]()
+  if (options.out !== undefined) {
+    writeFileSync(options.out, `${JSON.stringify({ ...around, ...results }, null, 2)}\n`)
+  }
+} finally {
+  for (const client of Object.values(clients)) await client.close()
+  await gateway.stop()
+  await proxy.stop()
+  await stub.stop()
+  rmSync(scratch, { recursive: true, force: true })
+}
+
+function caller(way, { delayMs = 0, stream = false } = {}) {
+  const messages = [{ role: 'user', content: TEXT }]
+  const model = `stub-${delayMs}-2000`
+  return i =>
+    clients[way].chat({
+      body: { model, messages, user: `caller-${i}`, ...(stream ? { stream } : {}) },
+      headers: { authorization: 'Bearer none' },
+    })
+}
+
+/** Closed loop, ways in turn; the median round counts. */
+async function throughput() {
+  const rows = []
+  for (const stream of [false, true]) {
+    const rounds = Object.fromEntries(Object.keys(ways).map(name => [name, []]))
+    for (const name of Object.keys(ways)) {
+      await closedLoop(caller(name, { stream }), { connections: CONNECTIONS, seconds: 2 })
+    }
+    for (let round = 0; round < Number(options.rounds); round++) {
+      for (const [name, { pid }] of Object.entries(ways)) {
+        const before = processorSeconds(pid)
+        const run = await closedLoop(caller(name, { stream }), {
+          connections: CONNECTIONS,
+          seconds: SECONDS,
+        })
+        const cpuMs = (1000 * (processorSeconds(pid) - before)) / run.timesMs.length
+        const { perSecond, failedCount, timesMs } = run
+        rounds[name].push({ perSecond, failedCount, cpuMs, ...summary(timesMs) })
+      }
+    }
+    for (const [name, runs] of Object.entries(rounds)) {
+      const sorted = runs.sort((a, b) => a.perSecond - b.perSecond)
+      rows.push({ stream, name, ...sorted[sorted.length >> 1] })
+    }
+  }
+  console.log(
+    `\nClosed loop, ${CONNECTIONS} connections, median of ${options.rounds} rounds of ${SECONDS} s\n`,
+  )
+  const base = stream => rows.find(row => row.stream === stream && row.name === 'bare proxy')
+  console.log(
+    table(
+      [
+        'way',
+        'requests/s',
+        'of the bare proxy',
+        'processor ms/request',
+        'p50 ms',
+        'p99 ms',
+        'failed',
+      ],
+      rows.map(({ stream, name, perSecond, cpuMs, p50, p99, failedCount }) => [
+        `${name}, ${stream ? 'streamed' : 'plain'}`,
+        perSecond.toFixed(0),
+        (perSecond / base(stream).perSecond).toFixed(2),
+        ways[name].pid === null ? '–' : cpuMs.toFixed(2),
+        ms(p50),
+        ms(p99),
+        failedCount,
+      ]),
+    ),
+  )
+  return rows
+}
+
+/** Open loop at a fixed rate before a stub of 50 ms; latency from the moment a request was due. */
+async function rate() {
+  const perSecond = Number(options.rate)
+  const rows = []
+  for (const stream of [false, true]) {
+    let direct
+    for (const name of Object.keys(ways)) {
+      const call = caller(name, { delayMs: 50, stream })
+      await openLoop(call, { perSecond, seconds: 2 })
+      const { timesMs, failedCount } = await openLoop(call, { perSecond, seconds: SECONDS })
+      const figures = summary(timesMs)
+      direct ??= figures
+      rows.push({
+        stream,
+        name,
+        failedCount,
+        ...figures,
+        addedP50: figures.p50 - direct.p50,
+        addedP99: figures.p99 - direct.p99,
+      })
+    }
+  }
+  console.log(`\nOpen loop, ${perSecond} requests/s, ${SECONDS} s each, stub of 50 ms\n`)
+  console.log(
+    table(
+      ['way', 'p50 ms', 'p99 ms', 'added p50', 'added p99', 'failed'],
+      rows.map(({ stream, name, p50, p99, addedP50, addedP99, failedCount }) => [
+        `${name}, ${stream ? 'streamed' : 'plain'}`,
+        ...[p50, p99, addedP50, addedP99].map(ms),
+        failedCount,
+      ]),
+    ),
+  )
+  return rows
+}
+
+/** Many streams at once, each with an event a second, all open until the end. */
+async function streams() {
+  const wanted = Number(options.streams)
+  const beforeMb = residentMb(gateway.pid)
+  const pool = new Pool(gateway.address, { connections: wanted, pipelining: 1 })
+  let firstCount = 0
+  let eventCount = 0
+  const stop = new AbortController()
+  const open = async () => {
+    const response = await pool.request({
+      path: '/v1/chat/completions',
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({
+        model: 'stub-hold-1000',
+        stream: true,
+        messages: [{ role: 'user', content: TEXT }],
+      }),
+      signal: stop.signal,
+    })
+    let isFirst = true
+    for await (const _ of response.body) {
+      if (isFirst) firstCount++
+      isFirst = false
+      eventCount++
+    }
+  }
+  const all = Array.from({ length: wanted }, () => open().catch(() => undefined))
+  for (let waited = 0; firstCount < wanted && waited < 60; waited++) await sleep(1000)
+  const openedCount = firstCount
+  const from = eventCount
+  await sleep(5000)
+  const heldMb = residentMb(gateway.pid)
+  const perSecond = (eventCount - from) / 5
+  stop.abort()
+  await Promise.all(all)
+  await pool.destroy()
+  const row = { wanted, openedCount, perSecond, beforeMb, heldMb }
+  console.log(`\nOpen streams\n`)
+  console.log(
+    table(
+      ['streams', 'open', 'events/s', 'memory before, MB', 'with all open, MB'],
+      [[wanted, openedCount, perSecond.toFixed(0), beforeMb.toFixed(0), heldMb.toFixed(0)]],
+    ),
+  )
+  return row
+}
+
+/** Memory and ledger while requests go on, plain and streamed in turn. */
+async function soak() {
+  const minutes = Number(options['soak-minutes'])
+  const steps = 6
+  const rows = []
+  let total = 0
+  const calls = [caller('understudy'), caller('understudy', { stream: true })]
+  for (let step = 1; step <= steps; step++) {
+    const { timesMs, failedCount } = await closedLoop(i => calls[i % 2](i), {
+      connections: 16,
+      seconds: (60 * minutes) / steps,
+    })
+    total += timesMs.length
+    const { health, unrecordedCount } = await clients.understudy.json('/understudy/v1/status')
+    rows.push({
+      minute: (minutes * step) / steps,
+      total,
+      failedCount,
+      mb: residentMb(gateway.pid),
+      lagCount: health.lagCount,
+      unrecordedCount,
+    })
+  }
+  console.log(`\nSoak, 16 connections\n`)
+  console.log(
+    table(
+      ['minute', 'requests so far', 'failed', 'memory MB', 'records behind', 'unrecorded'],
+      rows.map(({ minute, total: so, failedCount, mb, lagCount, unrecordedCount }) => [
+        minute.toFixed(1),
+        so,
+        failedCount,
+        mb.toFixed(0),
+        lagCount,
+        unrecordedCount,
+      ]),
+    ),
+  )
+  return rows
+}
