@@ -91,7 +91,7 @@ export function createGateway(context: GatewayContext): Gateway {
     let leave = (): void => {}
     try {
       checkDoor(raw, door)
-      const key = authenticate(access.keys, raw.headers)
+      const key = authenticate(access.keys, raw.headers, door)
       checkRole(key, raw.method, pathOf(raw.target))
       leave = await gate.enter(raw.signal)
       const reply = await answer(parts, { ...raw, headers: watch.headers, key, watch })
@@ -145,7 +145,7 @@ export function createGateway(context: GatewayContext): Gateway {
     app.all('/understudy/*', c => forward(fromFetch(c.req.raw)))
   }
   app.get('/metrics', async c => {
-    checkRole(authenticate(access.keys, c.req.header()), 'GET', c.req.path)
+    checkRole(authenticate(access.keys, c.req.header(), c.env), 'GET', c.req.path)
     const peers = (await context.peers?.()) ?? []
     const all = [observer.families(), ...peers.map(({ families }) => families)]
     const text = renderPrometheus(mergeMetrics(all))
@@ -153,7 +153,7 @@ export function createGateway(context: GatewayContext): Gateway {
   })
   app.use('/understudy/*', async (c, next) => {
     if (!c.env.isOwner) {
-      checkRole(authenticate(access.keys, c.req.header()), c.req.method, c.req.path)
+      checkRole(authenticate(access.keys, c.req.header(), c.env), c.req.method, c.req.path)
     }
     await next()
   })
@@ -165,7 +165,8 @@ export function createGateway(context: GatewayContext): Gateway {
 
   const answer = async (request: Request, door: Door): Promise<Response> => app.fetch(request, door)
   /** A worker has looked at host and origin before. */
-  const fromWorker = (request: Request): Promise<Response> => answer(request, { isLoopback: false })
+  const fromWorker = (request: Request): Promise<Response> =>
+    answer(request, { isLoopback: false, isExposed: context.isExposed === true })
   const fetchHere = (request: Request): Promise<Response> => answer(request, { isLoopback: true })
   return {
     fetch: fetchHere,

@@ -1,6 +1,7 @@
 /** Who may call: keys, and where a browser's request came from. Knows nothing of what is asked. */
 import type { Key, Keys } from '../access/index.ts'
 import { UnderstudyError } from '../errors.ts'
+import type { Door } from './incoming.ts'
 
 /** True for an address that only this machine can reach. */
 export function isLoopback(host: string): boolean {
@@ -23,8 +24,21 @@ function presentedKey(headers: Credentials): string {
  * The key that a caller presents, null where none is required.
  * @throws key-invalid
  */
-export function authenticate(keys: Keys, headers: Credentials): Key | null {
-  return keys.areRequired ? keys.find(presentedKey(headers)) : null
+export function authenticate(
+  keys: Keys,
+  headers: Credentials,
+  { isExposed = false }: Pick<Door, 'isExposed'>,
+): Key | null {
+  if (keys.areRequired) return keys.find(presentedKey(headers))
+  if (!isExposed) return null
+  // It began with keys, or it would not listen there; the last one was taken away since.
+  throw new UnderstudyError(
+    'key-invalid',
+    'This gateway has no key left, and other machines reach it.',
+    {
+      help: 'Add a key to its configuration, or run `understudy key create` on its machine once it is stopped.',
+    },
+  )
 }
 
 /**

@@ -17,6 +17,7 @@ import {
 import { openAccess, openFolderKeys } from './access-options.ts'
 import { createAnswerCache } from './answer-cache.ts'
 import { createGateway, type Gateway } from './app.ts'
+import { isLoopback } from './callers.ts'
 import { extended } from './context.ts'
 import { createEmbedder } from './embedder.ts'
 import type { JobRunner } from './jobs.ts'
@@ -190,6 +191,7 @@ export async function openUnderstudy(options: OpenUnderstudyOptions): Promise<Un
       },
       keys: [],
       access: opened,
+      isExposed: !isLoopback(host),
       cache,
       jobs: jobs(house),
       clock,

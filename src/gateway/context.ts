@@ -55,6 +55,8 @@ export interface GatewayContext {
   readonly leadHasKey: boolean
   /** Keys of a gateway without `access`. Empty: any caller is let in. */
   readonly keys: readonly GatewayKey[]
+  /** True where workers of this process listen where other machines reach them. */
+  readonly isExposed?: boolean
   /** Keys, limits and budgets; default: `keys`, counted in memory. */
   readonly access?: Access
   /** Long work by kind, for `POST /understudy/v1/jobs`. */

@@ -6,6 +6,8 @@ import type { RequestWatch } from './observer.ts'
 /** How a request came: over a port that other machines reach, or not. */
 export interface Door {
   readonly isLoopback: boolean
+  /** True where other machines reach the gateway, so that nobody is let in without a key. */
+  readonly isExposed?: boolean
   /** True for who may open the data folder, in this process. */
   readonly isOwner?: boolean
 }

@@ -86,7 +86,7 @@ export async function listen({
   log,
 }: ListenParts): Promise<Listening> {
   checkListenable({ host, port, hasKeys })
-  const door = { isLoopback: isLoopback(host) }
+  const door = { isLoopback: isLoopback(host), isExposed: !isLoopback(host) }
   const answerRest = getRequestListener(request => answer(request, door), {
     hostname: 'localhost',
     errorHandler: error => malformed(error),

@@ -4,6 +4,7 @@ import OpenAI from 'openai'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { GatewayKey } from '../../src/gateway/index.ts'
 import { type Lead, openRemoteLead } from '../../src/runtimes/index.ts'
+import { fixedClock } from '../../src/util/index.ts'
 import { chatInit, scriptedTask, testGateway } from './scripted.ts'
 import { openStubLead, type StubLead } from './stub-lead.ts'
 
@@ -23,7 +24,8 @@ const OPS: GatewayKey = { key: 'secret-ops', app: null, name: 'ops' } as Gateway
 const as = (key: string) => ({ authorization: `Bearer ${key}` })
 
 function stage(...keys: readonly GatewayKey[]) {
-  const parts = testGateway({ lead, keys: [OPS, ...keys] }, [
+  const clock = fixedClock(1_800_000_000_000)
+  const parts = testGateway({ lead, clock, keys: [OPS, ...keys] }, [
     scriptedTask({ name: 'intent', label: 'card_lost', score: 1 }),
   ])
   const ask = (body: Record<string, unknown> = {}, headers: Record<string, string> = {}) =>
@@ -208,6 +210,27 @@ describe('the API', () => {
     expect(await response.json()).toMatchObject({
       error: { message: expect.stringMatching(/\w+/u) },
     })
+  })
+
+  test('closes a gateway that other machines reach when its last key is taken away', async () => {
+    const { gateway } = testGateway({ lead })
+    const made = await gateway.request('/understudy/v1/keys', {
+      method: 'POST',
+      body: '{"name":"ops","role":"operator"}',
+    })
+    const { token } = (await made.json()) as { token: string }
+    const listening = await gateway.listen({ host: '0.0.0.0', port: 0 })
+    const url = `http://127.0.0.1:${new URL(listening.address).port}`
+    const get = (path: string, init: RequestInit = {}) =>
+      fetch(url + path, { ...init, headers: as(token) })
+    expect((await get('/understudy/v1/status')).status).toBe(200)
+    expect((await get('/understudy/v1/keys/ops', { method: 'DELETE' })).status).toBe(200)
+    for (const path of ['/understudy/v1/status', '/v1/models', '/metrics', '/understudy/v1/keys']) {
+      expect((await get(path)).status).toBe(401)
+    }
+    expect((await get('/healthz')).status).toBe(200)
+    expect((await gateway.requestAsOwner('/understudy/v1/keys')).status).toBe(200)
+    await listening.close()
   })
 
   test('needs a key over any door, and none for who may open the folder', async () => {
