@@ -21,6 +21,8 @@ export interface ListenOptions {
   readonly headersTimeoutMs?: number
   /** Longest that a caller may take for a whole request; default: 300 s. */
   readonly requestTimeoutMs?: number
+  /** Longest that a caller may go without reading anything of its answer; default: 600 s. */
+  readonly readTimeoutMs?: number
 }
 
 export interface Listening {
@@ -80,6 +82,7 @@ export async function listen({
   path,
   headersTimeoutMs = 30_000,
   requestTimeoutMs = 300_000,
+  readTimeoutMs = 600_000,
   answer,
   answerApi,
   hasKeys,
@@ -104,7 +107,7 @@ export async function listen({
     (request, response) => {
       if (request.url?.startsWith('/v1/') !== true) return answerRest(request, response)
       void answerApi(fromNode(request, response), door)
-        .then(reply => sendReply(request, response, reply))
+        .then(reply => sendReply(request, response, { ...reply, readTimeoutMs }))
         .catch(error => {
           log(`An answer could not be sent: ${error}`)
           response.destroy()

@@ -65,7 +65,16 @@ function ignore(): void {}
 export async function sendReply(
   request: IncomingMessage,
   response: ServerResponse,
-  { status, headers, body, onEnd = ignore }: Reply,
+  {
+    status,
+    headers,
+    body,
+    onEnd = ignore,
+    readTimeoutMs,
+  }: Reply & {
+    /** A caller who reads nothing for longer is cut off. */
+    readonly readTimeoutMs: number
+  },
 ): Promise<void> {
   if (response.destroyed) {
     if (isGenerator(body)) await body.return(undefined)
@@ -85,7 +94,7 @@ export async function sendReply(
   let isWhole = false
   try {
     for (let next = await body.next(); !next.done; next = await body.next()) {
-      if (!response.write(next.value) && !(await drained(response))) break
+      if (!response.write(next.value) && !(await drained(response, readTimeoutMs))) break
     }
     isWhole = !response.destroyed
     if (isWhole) response.end()
@@ -108,9 +117,11 @@ function withLength(headers: HeaderMap, status: number, length: number): HeaderM
 }
 
 /** False where the caller left instead. */
-function drained(response: ServerResponse): Promise<boolean> {
+function drained(response: ServerResponse, timeoutMs: number): Promise<boolean> {
   return new Promise(resolve => {
+    const timer = setTimeout(() => response.destroy(), timeoutMs)
     const settle = (): void => {
+      clearTimeout(timer)
       response.off('drain', settle).off('close', settle)
       resolve(!response.destroyed)
     }

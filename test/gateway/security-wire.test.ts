@@ -1,8 +1,9 @@
 /** docs/security.md, over bare sockets: smuggling, injection, targets and paths, headers of one hop, sizes, slowness. */
+import { connect } from 'node:net'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import type { Listening } from '../../src/gateway/index.ts'
 import { type Lead, openRemoteLead } from '../../src/runtimes/index.ts'
-import { openRawLead, type RawLead, sendRaw } from './raw-sockets.ts'
+import { openRawLead, type RawLead, rawJson, sendRaw } from './raw-sockets.ts'
 import { type TestGateway, testGateway } from './scripted.ts'
 
 let upstream: RawLead
@@ -18,6 +19,7 @@ beforeAll(async () => {
     port: 0,
     headersTimeoutMs: 1_000,
     requestTimeoutMs: 2_000,
+    readTimeoutMs: 300,
   })
 })
 afterAll(async () => {
@@ -302,4 +304,25 @@ test.each([
   expect(answer).toMatch(/^HTTP\/1\.1 408 /)
   expect(answer).toContain('took too long')
   expect(upstream.received()).toBe('')
+})
+
+test('slowness: a caller who reads nothing of its answer is cut off', async () => {
+  upstream.answer = rawJson(`"${'x'.repeat(32 * 1024 * 1024)}"`)
+  const ended = async () => {
+    const text = await (await fetch(`${listening.address}/metrics`)).text()
+    const rows = text.matchAll(/^understudy_requests_total\{.*"\/v1\/\*".*\} (\d+)$/gm)
+    return [...rows].reduce((sum, [, count]) => sum + Number(count), 0)
+  }
+  const before = await ended()
+  const socket = connect(Number(new URL(listening.address).port), '127.0.0.1')
+  // Never resumed: what comes fills the buffers of the kernel, then those of the gateway.
+  socket.pause().on('error', () => {})
+  socket.write('GET /v1/files HTTP/1.1\r\nhost: localhost\r\n\r\n')
+  await expect.poll(ended, { timeout: 20_000 }).toBe(before + 1)
+  let length = 0
+  socket.on('data', part => {
+    length += part.length
+  })
+  await new Promise(resolve => socket.on('close', resolve).resume())
+  expect(length).toBeLessThan(32 * 1024 * 1024)
 })
