@@ -167,8 +167,8 @@ async function disturb(share) {
     'clock back': async () => gateway.jumpClock(-rng.int(7 * 86_400_000)),
     'database killed': async () => gateway.killDatabase(),
     'worker killed': async () => {
-      const fromMs = performance.now()
-      if (gateway.killWorker(pids => rng.pick(pids))) kills.push([fromMs, fromMs + AFTERMATH_MS])
+      const killedMs = await gateway.killWorker(pids => rng.pick(pids))
+      kills.push([killedMs, killedMs + AFTERMATH_MS])
     },
     'gateway killed': async () => {
       const span = [performance.now(), Number.POSITIVE_INFINITY]

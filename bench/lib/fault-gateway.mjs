@@ -90,6 +90,13 @@ export function openFaultGateway({ folder, leadUrl, workers }) {
     port = Number(new URL(address).port)
   }
 
+  /** Those that answer. */
+  const workerCount = async () => {
+    const signal = AbortSignal.timeout(5_000)
+    const answer = await fetch(`${address}/understudy/v1/status`, { signal }).catch(() => null)
+    return answer?.status === 200 ? (await answer.json()).workers : 0
+  }
+
   return {
     log,
     start,
@@ -106,12 +113,16 @@ export function openFaultGateway({ folder, leadUrl, workers }) {
       control.databaseKills++
       tell()
     },
-    /** Returns false where none is left to kill. */
-    killWorker(pick) {
-      const pids = childrenOf(child.pid)
-      if (pids.length === 0) return false
-      process.kill(pick(pids), 'SIGKILL')
-      return true
+    /** Kills one while all answer: with the last worker the port would be gone. Resolves with the moment. */
+    async killWorker(pick) {
+      const deadlineMs = performance.now() + READY_WITHIN_MS
+      while ((await workerCount()) < workers) {
+        if (performance.now() > deadlineMs) throw new Error('killed workers are not replaced')
+        await sleep(250)
+      }
+      const killedMs = performance.now()
+      process.kill(pick(childrenOf(child.pid)), 'SIGKILL')
+      return killedMs
     },
     async killAll() {
       process.kill(-child.pid, 'SIGKILL')
