@@ -25,7 +25,7 @@ test('every client gets an answer or a well-formed error, and every answer is in
   const folder = await mkdtemp(join(tmpdir(), 'faults-'))
   try {
     const out = join(folder, 'figures.json')
-    const run = ['--seconds', '10', '--seed', 'ci', '--callers', '4', '--out', out]
+    const run = ['--seconds', '6', '--seed', 'ci', '--callers', '4', '--out', out]
     // Its exit code says no more than the violations do.
     await promisify(execFile)(process.execPath, [BENCH, ...run]).catch(() => undefined)
     const figures = JSON.parse(await readFile(out, 'utf8')) as Figures
