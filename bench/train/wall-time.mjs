@@ -5,17 +5,15 @@
  *   npm run build && node bench/train/wall-time.mjs --python PYTHON --model FOLDER [--data ../shared/data] [--budgets 30s,3m]
  *     [--epochs 3] [--threads 2] [--seed 0]
  */
-import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { openCompressedClassifier, readModelFolder } from '../../dist/models/index.js'
-import { openInProcessRuntime } from '../../dist/runtimes/index.js'
 import { createRng } from '../../dist/util/index.js'
 import { readDataset } from '../datasets.mjs'
 import { surroundings, surroundingsLine, table } from '../lib/table.mjs'
+import { accuracyOf, run, train, writeCsv } from '../lib/trained.mjs'
 
 const { values: options } = parseArgs({
   options: {
@@ -38,20 +36,10 @@ function writeRows() {
   const rows = createRng(`wall time ${options.seed}`).shuffle([
     ...readDataset('banking77', options.data),
   ])
-  const cell = value => `"${value.replaceAll('"', '""')}"`
-  const csv = part =>
-    `text,label\n${part.map(({ text, label }) => `${cell(text)},${cell(label)}\n`).join('')}`
   const held = rows.slice(0, rows.length / 5)
-  writeFileSync(at('evaluation.csv'), csv(held))
-  writeFileSync(at('training.csv'), csv(rows.slice(held.length)))
+  writeCsv(at('evaluation.csv'), held)
+  writeCsv(at('training.csv'), rows.slice(held.length))
   return held
-}
-
-function run(command, args) {
-  const started = performance.now()
-  const { status, stderr } = spawnSync(command, args, { encoding: 'utf8', maxBuffer: 2 ** 28 })
-  if (status !== 0) throw new Error(`${command} ended with ${status}: ${stderr}`)
-  return (performance.now() - started) / 1000
 }
 
 function trainer() {
@@ -74,38 +62,13 @@ function trainer() {
 
 /** Its evaluation counts as well. */
 async function understudy(budget, held) {
-  const cli = here('../../bin/understudy.js')
-  const folder = at(`model-${budget}`)
-  const base = ['--base', resolve(options.model), '--data', at(`data-${budget}`)]
-  const seconds = run(process.execPath, [
-    ...[cli, 'train', at('training.csv'), '--output', folder, '--budget', budget, ...base],
-  ])
+  const output = at(`model-${budget}`)
+  const base = resolve(options.model)
+  const seconds = train(at('training.csv'), { output, base, budget, data: at(`data-${budget}`) })
   const started = performance.now()
-  const accuracy = await accuracyOf(folder, held)
+  const accuracy = await accuracyOf(output, held)
   const all = seconds + (performance.now() - started) / 1000
   return { name: `understudy train --budget ${budget}`, seconds: all, accuracy }
-}
-
-async function accuracyOf(folder, held) {
-  const { onnx, labels, config, tokenizer } = await readModelFolder(folder)
-  const runtime = await openInProcessRuntime({ threads: Number(options.threads) })
-  const classCount = labels.length
-  const handle = await openCompressedClassifier({
-    name: 'trained',
-    graph: onnx,
-    precision: 'float32',
-    config,
-    tokenizer: new TextDecoder().decode(tokenizer.get('tokenizer.json')),
-    classCount,
-    runtime,
-  })
-  const logits = await handle.logits(held.map(({ text }) => text))
-  await runtime.close()
-  const right = held.filter(({ label }, row) => {
-    const own = logits.subarray(row * classCount, (row + 1) * classCount)
-    return labels[own.indexOf(Math.max(...own))] === label
-  })
-  return right.length / held.length
 }
 
 console.log(surroundingsLine(surroundings()))

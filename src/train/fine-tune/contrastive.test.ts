@@ -9,11 +9,10 @@ import {
 } from '../../models/index.ts'
 import { openInProcessRuntime } from '../../runtimes/index.ts'
 import { createRng } from '../../util/index.ts'
-import { applyHead } from '../head/apply-head.ts'
 import { startPace } from '../pace.ts'
-import { type FewShotOptions, fitFewShot } from './contrastive.ts'
+import { checkComparable } from './contrastive.ts'
 import { embedRows } from './embed-rows.ts'
-import type { TrainingRows } from './fine-tune.ts'
+import { type FineTuneOptions, fineTune, type TrainingRows } from './fine-tune.ts'
 import { completeRecipe, type Recipe } from './recipe.ts'
 import { tunedWeights } from './tuned-weights.ts'
 
@@ -43,7 +42,10 @@ function rows(classes: readonly number[]): TrainingRows {
 
 const EVEN = Array.from({ length: 30 }, (_, row) => row % 3)
 
-function options(recipe: Partial<Recipe> = {}, more: Partial<FewShotOptions> = {}): FewShotOptions {
+function options(
+  recipe: Partial<Recipe> = {},
+  more: Partial<FineTuneOptions> = {},
+): FineTuneOptions {
   return {
     config,
     weights,
@@ -57,7 +59,6 @@ function options(recipe: Partial<Recipe> = {}, more: Partial<FewShotOptions> = {
     }),
     runtime,
     pace,
-    signal: new AbortController().signal,
     ...more,
   }
 }
@@ -88,40 +89,20 @@ async function separation(of: TrainingRows, tuned = weights): Promise<number> {
   return (same as number) - (different as number)
 }
 
-describe('fitFewShot', () => {
+describe('fineTune, contrastive', () => {
   it.each([0.5, 1])('draws classes together and apart, contrast %d', async contrastShare => {
     const before = await separation(rows(EVEN))
-    const fitted = await fitFewShot(options({ contrastShare }))
+    const fitted = await fineTune(options({ contrastShare }))
     expect(await separation(rows(EVEN), tunedWeights(weights, fitted))).toBeGreaterThan(
       before + 0.3,
     )
   })
 
-  it('gives the head fitted anew, and its logits of rows held back', async () => {
-    const held = [27, 28, 29]
-    const heldBack = { subset: held, judge: () => 0, patience: 100 }
-    const training = [...EVEN.keys()].slice(0, 27)
-    const fitted = await fitFewShot(
-      options({}, { rows: { ...rows(EVEN), subset: training }, heldBack }),
-    )
-    const { heldBackLogits: logits, head } = fitted
-    const embeddings = await embed(rows(EVEN), tunedWeights(weights, fitted))
-    const dimension = config.hiddenSize
-    const scaled = {
-      weights: head.weights.map(value => value * fitted.recipe.scale),
-      bias: head.bias,
-    }
-    const expected = applyHead({ dimension, classCount: 3, ...scaled }, embeddings, held)
-    for (const [i, value] of expected.entries()) expect(logits?.[i]).toBeCloseTo(value, 3)
-    expect(expected.slice(81)).not.toContain(0)
-    expect(logits?.subarray(0, 81).every(value => value === 0)).toBe(true)
-  })
-
   it('repeats bit for bit by its seed', async () => {
-    const [a, b] = [await fitFewShot(options({ seed: 3 })), await fitFewShot(options({ seed: 3 }))]
+    const [a, b] = [await fineTune(options({ seed: 3 })), await fineTune(options({ seed: 3 }))]
     expect(a.tensors).toEqual(b.tensors)
     expect(a.head).toEqual(b.head)
-    const other = await fitFewShot(options({ seed: 4 }))
+    const other = await fineTune(options({ seed: 4 }))
     expect(other.tensors).not.toEqual(a.tensors)
   })
 
@@ -129,21 +110,15 @@ describe('fitFewShot', () => {
     const lonely = rows([...EVEN.map(label => label % 2), 2])
     const { sequences } = lonely
     const equal = { ...lonely, sequences: sequences.map((one, row) => (row < 4 ? [5, 5, 5] : one)) }
-    const { epochLosses, head } = await fitFewShot(options({ epochCount: 2 }, { rows: equal }))
+    const { epochLosses, head } = await fineTune(options({ epochCount: 2 }, { rows: equal }))
     expect(epochLosses.every(Number.isFinite)).toBe(true)
     expect(head.weights.every(Number.isFinite)).toBe(true)
   })
 
-  it.each<[string, Partial<Recipe>, Partial<FewShotOptions>]>([
-    ['one class', {}, { rows: rows([0, 0, 0]) }],
-    ['no two of them have the same label', {}, { rows: rows([0, 1, 2]) }],
-    ["the recipe's method is full", { method: 'full' }, {}],
-    ['several labels', {}, { rows: { ...rows(EVEN), kind: 'multi-label' } }],
-  ])('refuses with a reason: %s', async (reason, recipe, more) => {
-    const message = expect.stringContaining(reason)
-    await expect(fitFewShot(options(recipe, more))).rejects.toMatchObject({
-      code: 'request-invalid',
-      message: reason === 'one class' ? expect.stringContaining('1 class') : message,
-    })
+  it.each<[string, TrainingRows]>([
+    ['no two of them have the same label', rows([0, 1, 2])],
+    ['several labels', { ...rows(EVEN), kind: 'multi-label' }],
+  ])('refuses with a reason: %s', (reason, of) => {
+    expect(() => checkComparable(of, config)).toThrow(reason)
   })
 })

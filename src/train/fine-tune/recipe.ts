@@ -13,7 +13,7 @@ export const recipeSchema = z.strictObject({
   version: z.literal(1),
   /**
    * What trains: the head alone, LoRA adapters and the head, all weights of the adapted layers, or those by comparing rows of a
-   * batch, the head being fitted again at the end.
+   * batch as well.
    */
   method: z.enum(['head', 'lora', 'full', 'contrastive']),
   /** Inner dimension of an adapter; as in PEFT. */
@@ -55,6 +55,8 @@ export const recipeSchema = z.strictObject({
   classWeights: z.enum(['none', 'balanced']),
   /** Softens the targets of a teacher, and what is compared with them (Hinton et al. 2015); 1 leaves them alone. */
   temperature: z.number().min(1).max(100),
+  /** Whether a label's own name, read as a text, is one more row of that label. */
+  labelNames: z.boolean(),
   /** Of `contrastive`: share of the loss that compares rows; the rest is the head's. */
   contrastShare: share,
   /** Of `contrastive`: cosines are divided by it. */
@@ -130,6 +132,10 @@ export const RECIPE_DEFAULTS: RecipeDefaults = {
   },
   classWeights: { value: always('none'), reason: 'the promise counts requests, not classes' },
   temperature: { value: always(1), reason: 'the probabilities of a teacher as they are' },
+  labelNames: {
+    value: always(false),
+    reason: 'among many rows one more says nothing; the search reads names where rows are few',
+  },
   contrastShare: {
     value: always(0.5),
     reason: 'both losses on equal terms, as in the first experiments of docs/log.md',

@@ -2,6 +2,7 @@
 import type { Tokenizer } from '../../models/index.ts'
 import type { HeadKind } from '../fine-tune/classifier-graph.ts'
 import type { Recipe } from '../fine-tune/recipe.ts'
+import { labelNameRows } from './label-names.ts'
 import type { LabelledRow, TrainTask } from './labelled-rows.ts'
 import { bioLabels, spansToBio, splitWords, type Word } from './spans.ts'
 import { type TrainingRows, unitStarts } from './training-rows.ts'
@@ -30,7 +31,10 @@ export interface EncodedRows {
   /** Of spans only: words of each row, and for each token the number of its word, −1 without. */
   readonly words: readonly (readonly Word[])[]
   readonly wordOf: readonly (readonly number[])[]
+  /** Those given, and after them the names of labels as rows. */
   readonly rows: readonly LabelledRow[]
+  /** Rows at the end that are names of labels; only where a text has one label. */
+  readonly nameCount: number
 }
 
 export interface EncodeOptions {
@@ -42,9 +46,11 @@ export interface EncodeOptions {
 }
 
 export async function encodeRows(
-  rows: readonly LabelledRow[],
+  given: readonly LabelledRow[],
   { task, labels, tokenizer, breathe }: EncodeOptions,
 ): Promise<EncodedRows> {
+  const names = task === 'label' ? labelNameRows(labels) : []
+  const rows = [...given, ...names]
   const sequences: number[][] = []
   const words: Word[][] = []
   const wordOf: number[][] = []
@@ -73,6 +79,7 @@ export async function encodeRows(
     words,
     wordOf,
     rows,
+    nameCount: names.length,
   }
   return { ...common, ...(task === 'spans' ? tokenTargets(common) : rowTargets(common)) }
 }
@@ -118,6 +125,18 @@ function tokenTargets({ rows, labels, outputs, sequences, words, wordOf }: Bare)
     }
   }
   return { targets, weights, isSoft: new Uint8Array(count) }
+}
+
+/** Numbers of the rows given, with a recipe that reads them those of label names as well. */
+export function withNames(
+  { rows, nameCount }: EncodedRows,
+  subset: readonly number[] | 'all',
+  { labelNames }: Pick<Recipe, 'labelNames'>,
+): readonly number[] {
+  const numbers = rows.map((_, row) => row)
+  const givenCount = rows.length - nameCount
+  const given = subset === 'all' ? numbers.slice(0, givenCount) : subset
+  return labelNames ? [...given, ...numbers.slice(givenCount)] : given
 }
 
 /** What a recipe makes of the targets: softened, smoothed and weighted; the weights by the rows that train. */

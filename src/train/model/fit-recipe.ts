@@ -8,7 +8,7 @@ import {
 } from '../../models/index.ts'
 import type { InferenceRuntime } from '../../runtimes/index.ts'
 import { type Clock, createRng } from '../../util/index.ts'
-import { fitFewShot } from '../fine-tune/contrastive.ts'
+import { checkComparable } from '../fine-tune/contrastive.ts'
 import { embedRows } from '../fine-tune/embed-rows.ts'
 import {
   type CheckpointOptions,
@@ -23,7 +23,7 @@ import { tunedWeights } from '../fine-tune/tuned-weights.ts'
 import { applyHead } from '../head/apply-head.ts'
 import { type HeadFitter, openHeadFitter } from '../head/fit-head.ts'
 import type { Pace } from '../pace.ts'
-import { type EncodedRows, trainingRows } from './encode-rows.ts'
+import { type EncodedRows, trainingRows, withNames } from './encode-rows.ts'
 import { unscaledHead } from './export-model.ts'
 import { type InnerSplit, likeliest } from './inner-split.ts'
 import { cooledLogLoss } from './log-loss.ts'
@@ -197,7 +197,7 @@ export async function fitRecipe(
   { recipe, rowsUsed, stage, stopWhen }: FitRecipeOptions,
 ): Promise<RecipeFit> {
   const { config, weights, encoded, split, runtime, pace, clock } = context
-  const subset = rowsUsed === 'all' ? encoded.rows.map((_, row) => row) : split.training
+  const subset = withNames(encoded, rowsUsed === 'all' ? 'all' : split.training, recipe)
   const firstLayer = firstLayerOf(recipe, config)
   const frozen = await context.headOf(embeddingsFrom(firstLayer, config), subset)
   if (recipe.method === 'head' && frozen !== null && isPlain(encoded, recipe)) {
@@ -231,10 +231,8 @@ export async function fitRecipe(
       },
     }),
   }
-  const fitted =
-    recipe.method === 'contrastive'
-      ? await fitFewShot({ ...job, runtime, signal: context.signal })
-      : await fineTune(job)
+  if (recipe.method === 'contrastive') checkComparable(job.rows, config)
+  const fitted = await fineTune(job)
   const { heldBackLogits: logits } = fitted
   return {
     parts: {

@@ -33,7 +33,10 @@ const MOST_EPOCHS = 20
 const BATCH_ROWS = 32
 /** With what the experiments of docs/log.md were made: dropout behind attention and feed-forward of the layers that train. */
 const TUNING = { dropout: 0.1, beta2: 0.98 } as const
-/** Up to so many rows of a label, comparing rows with each other may do better than asking for their label. */
+/**
+ * Up to so many rows of a label, comparing rows with each other may do better than asking for their label alone, and the label's
+ * name says something that they do not.
+ */
 const FEW_ROWS_PER_LABEL = 16
 /** From here on the frozen embedding hardly knows what is asked for: its layers must learn it, the lower ones too. */
 const MUCH_LEFT_OPEN = 0.4
@@ -55,6 +58,7 @@ export function candidateRecipes(
       seed,
       batchTokens,
       ...TUNING,
+      labelNames: areFew,
       ...given,
       epochCount: enoughEpochs(given.epochCount ?? 1, options),
       ...fixed,
@@ -66,11 +70,20 @@ export function candidateRecipes(
       const name = `${method}, ${layerCount === config.layerCount ? 'all' : `top ${layerCount}`} layers`
       return make(name, { method, layerCount, learningRate, epochCount })
     }
+  const areFew = rowsPerLabel !== null && rowsPerLabel <= FEW_ROWS_PER_LABEL
   const [full, lora] = [tuning('full'), tuning('lora')]
   const deep = full(config.layerCount, 1e-4, 3)
   const contrastive = (): RecipeCandidate => ({
     name: 'contrastive',
-    recipe: completeRecipe({ scale: 20, seed, batchTokens, method: 'contrastive', ...fixed }),
+    recipe: completeRecipe({
+      scale: 20,
+      seed,
+      batchTokens,
+      ...TUNING,
+      labelNames: areFew,
+      method: 'contrastive',
+      ...fixed,
+    }),
   })
   if (options.kind === 'tokens' && (method === 'full' || method === 'auto')) {
     // A sentence encoder's upper layers have words pooled into one; naming them takes all layers, and larger steps.
@@ -90,7 +103,6 @@ export function candidateRecipes(
     case 'contrastive':
       return [contrastive()]
     case 'auto': {
-      const areFew = rowsPerLabel !== null && rowsPerLabel <= FEW_ROWS_PER_LABEL
       const shallow = [full(2, 2e-4, 4), ...(areFew ? [contrastive()] : []), lora(2, 2e-3, 4)]
       return (isDeepFirst ? [deep, ...shallow] : [...shallow, full(1, 3e-4, 6), deep]).filter(isNew)
     }

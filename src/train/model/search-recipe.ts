@@ -1,6 +1,6 @@
 /** A small search among recipes within a budget: measure the pace, try a few, keep what does best on the inner split. */
 import { isUnderstudyError } from '../../errors.ts'
-import { checkFewShot } from '../fine-tune/contrastive.ts'
+import { checkComparable } from '../fine-tune/contrastive.ts'
 import { completeRecipe, type Recipe } from '../fine-tune/recipe.ts'
 import { trainingRows } from './encode-rows.ts'
 import { type FitContext, fitRecipe, measurePace, type RecipeFit } from './fit-recipe.ts'
@@ -82,7 +82,7 @@ export function leftOfBudget({ context, state }: Pick<SearchOptions, 'context' |
 /** @throws request-invalid, before anything is measured */
 function requireComparable({ context: { config, encoded, split } }: Search): void {
   const recipe = completeRecipe({ method: 'contrastive' })
-  checkFewShot({ config, recipe, rows: trainingRows(encoded, recipe, split.training) })
+  checkComparable(trainingRows(encoded, recipe, split.training), config)
 }
 
 function headCandidate({
