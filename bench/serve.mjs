@@ -209,7 +209,7 @@ async function streams() {
     }
   }
   const all = Array.from({ length: wanted }, () => open().catch(() => undefined))
-  for (let waited = 0; firstCount < wanted && waited < 60; waited++) await sleep(1000)
+  for (let waited = 0; firstCount < wanted && waited < 120; waited++) await sleep(1000)
   const openedCount = firstCount
   const from = eventCount
   await sleep(5000)

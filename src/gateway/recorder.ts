@@ -98,7 +98,7 @@ export function createRecorder(
       void written.finally(() => pending.delete(written))
       // Who comes while the disk hangs does not wait as well: the record follows, without a promise.
       const outcome = wasLate ? 'late' : await inTime(written, timeoutMs)
-      if (outcome === 'late') complain(`the disk takes longer than ${timeoutMs} ms.`)
+      if (outcome === 'late') complain(`writing takes longer than ${timeoutMs} ms.`)
       const isRecorded = outcome === 'written'
       if (!isRecorded) unrecordedCount++
       watch.recorded(exchange, isRecorded)
