@@ -28,6 +28,8 @@ export interface Asked {
   /** Null where the request names none. */
   readonly model: string | null
   readonly byteCount: number
+  /** All that it names, where it names several: each must be allowed. */
+  readonly models?: readonly string[]
 }
 
 export interface Tokens {
@@ -113,9 +115,9 @@ export function createAccess({ keys, spend, clock, ...rest }: AccessOptions): Ac
         period: budget === null ? null : since(periodStart(budget.per, clock.now())),
       }
     },
-    admit(key, { model, byteCount }) {
+    admit(key, { model, byteCount, models = [] }) {
       if (key === null) return FREE
-      checkModel(key, model)
+      for (const named of [model, ...models]) checkModel(key, named)
       const held = bucketsOf(key)
       const estimate = Math.ceil(byteCount / BYTES_PER_TOKEN)
       const headers = (): Record<string, string> => limitHeaders(held)

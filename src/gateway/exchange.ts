@@ -15,7 +15,7 @@ import type { AnswerCache } from './answer-cache.ts'
 import { decodeUtf8, joined } from './body.ts'
 import { type CacheSlot, cacheSlotOf, createTee } from './cached-route.ts'
 import { type Capture, createCapture } from './capture.ts'
-import type { Incoming } from './incoming.ts'
+import { askedOf, type Incoming } from './incoming.ts'
 import { readIntent, servedHeaders, trailHeaders } from './intent.ts'
 import { callLead, checkedTarget, noLead } from './lead-call.ts'
 import { headersFromLead, isEventStream, relayWithCapture, streamReply } from './relay.ts'
@@ -48,7 +48,7 @@ export async function answerExchange(
   const bytes = await incoming.readBody(limits.maxBodyBytes)
   const request = wire.parse(parseJson(decodeUtf8(bytes)))
   const { model } = request
-  const ticket = parts.access.admit(incoming.key, { model, byteCount: bytes.length })
+  const ticket = parts.access.admit(incoming.key, askedOf(incoming, bytes, model))
   const turn: Turn = {
     wire,
     id: newId('dec'),

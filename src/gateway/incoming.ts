@@ -1,5 +1,6 @@
 /** A request on its way in, whoever brought it: read lazily, so that what is refused early costs little. */
-import type { Key } from '../access/index.ts'
+import type { Asked, Key } from '../access/index.ts'
+import { modelsIn } from '../wire/index.ts'
 import type { HeaderMap } from './intent.ts'
 import type { RequestWatch } from './observer.ts'
 
@@ -35,4 +36,10 @@ export interface Incoming extends RawRequest {
   /** The key that let the caller in; null where none is required. */
   readonly key: Key | null
   readonly watch: RequestWatch
+}
+
+/** What the limits of a key are asked about: only those of a restricted key need every model that the body names. */
+export function askedOf({ key }: Incoming, body: Uint8Array, model: string | null): Asked {
+  const models = key === null || key.models === null ? [] : modelsIn(body)
+  return { model, byteCount: body.length, models }
 }

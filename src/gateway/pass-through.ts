@@ -3,7 +3,7 @@ import { UnderstudyError } from '../errors.ts'
 import type { Lead } from '../runtimes/index.ts'
 import { modelIn } from '../wire/index.ts'
 import type { GatewayLimits } from './context.ts'
-import type { Incoming, RawRequest } from './incoming.ts'
+import { askedOf, type Incoming, type RawRequest } from './incoming.ts'
 import { trailHeaders } from './intent.ts'
 import { callLead, checkedTarget } from './lead-call.ts'
 import { headersFromLead, relay, streamReply } from './relay.ts'
@@ -22,10 +22,8 @@ export async function passThrough(parts: ExchangeParts, incoming: Incoming): Pro
   const body = isAnswerable ? await incoming.readBody(parts.limits.maxBodyBytes) : null
   // Read after the body, which may take long: meanwhile the configuration may have changed.
   const { lead, leadHasKey, access } = parts
-  const ticket = access.admit(incoming.key, {
-    model: body === null ? null : modelIn(body),
-    byteCount: body?.length ?? 0,
-  })
+  const bytes = body ?? new Uint8Array()
+  const ticket = access.admit(incoming.key, askedOf(incoming, bytes, modelIn(bytes)))
   checkCountable(incoming)
   // What passes unread has no tokens to count, so only the request is.
   await ticket.release()

@@ -37,7 +37,7 @@ export {
   parseLogLine,
 } from './logs/formats.ts'
 export { LABELLED_MODEL, labelledRow } from './logs/labelled.ts'
-export { modelIn, withModel } from './model-field.ts'
+export { modelIn, modelsIn, withModel } from './model-field.ts'
 export { genAiAttributes, genAiOperation, otlpTraces, type Span, type SpanValue } from './otlp.ts'
 export { CHAT_PATH } from './paths.ts'
 export {

@@ -13,6 +13,12 @@ export function modelIn(body: Uint8Array): string | null {
   return place === undefined ? null : unquoted(body.subarray(place.start, place.end))
 }
 
+/** Every model that a body names at its top: readers differ in which of two they take. */
+export function modelsIn(body: Uint8Array): readonly string[] {
+  const values = modelPlaces(latin1(body)).map(({ start, end }) => body.subarray(start, end))
+  return values.flatMap(value => unquoted(value) ?? [])
+}
+
 /** The body with another model: in every place, should it be named twice, since readers differ in which one they take. */
 export function withModel(body: Uint8Array, model: string): Uint8Array {
   const places = modelPlaces(latin1(body))

@@ -121,12 +121,15 @@ describe('models', () => {
     expect((await ask({ model: 'gpt-4o' })).status).toBe(200)
     const before = stub.seen.length
     expect(await code(await ask({ model: 'o3' }))).toBe('model_forbidden')
-    const doubled = '{"model":"gpt-4o","model":"o3","messages":[{"role":"user","content":"x"}]}'
-    const sneaked = await gateway.request(CHAT, {
-      ...chatInit({}, as('secret-desk')),
-      body: doubled,
-    })
-    expect(await code(sneaked)).toBe('model_forbidden')
+    for (const [one, other] of [
+      ['gpt-4o', 'o3'],
+      ['o3', 'gpt-4o'],
+    ]) {
+      const body = `{"model":"${one}","mod\\u0065l":"${other}","messages":[{"role":"user","content":"x"}]}`
+      const init = { ...chatInit({}, as('secret-desk')), body }
+      expect(await code(await gateway.request(CHAT, init))).toBe('model_forbidden')
+      expect(await code(await gateway.request('/v1/images/edits', init))).toBe('model_forbidden')
+    }
     for (const path of ['/v1/files', '/v1/fine_tuning/jobs']) {
       expect(await code(await gateway.request(path, { headers: as('secret-desk') }))).toBe(
         'model_forbidden',
