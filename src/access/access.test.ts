@@ -315,6 +315,19 @@ describe('budgets', () => {
   })
 })
 
+it('money held back is given back, also where the limits changed meanwhile', async () => {
+  const budget = { usd: 0.001, per: 'month' } as const
+  const { access, keys, ask } = stage({ budget })
+  const ticket = ask(40)
+  ticket.checkBudget()
+  access.configure({ keys: [configured('desk', { budget, requestsPerMinute: 5 })], prices: PRICES })
+  const again = (): Ticket =>
+    access.admit(keys.find('secret-desk'), { model: 'cheap', byteCount: 40 })
+  expect(code(() => again().checkBudget())).toContain('budget-exceeded')
+  await ticket.release()
+  expect(code(() => again().checkBudget())).toBe('fine')
+})
+
 describe('periods', () => {
   it.each([
     ['day', '2026-11-27T23:59:59Z', '2026-11-27', '2026-11-28'],
@@ -361,6 +374,29 @@ describe('what keys used', () => {
     await writeFile(join(dir, files[0] ?? ''), text)
     const again = await openSpend(dir, () => {})
     expect(again.since('k', '')).toMatchObject({ requestCount: 1, usd: 0.25 })
+  })
+
+  it('is written without waiting for those who come after, and folded while they come', async () => {
+    const spend = await openSpend(dir, () => {}, 10)
+    let isOver = false
+    let count = 0
+    const others = (async () => {
+      while (!isOver) {
+        count++
+        void spend.add('k', usage, START)
+        await new Promise(resolve => setImmediate(resolve))
+      }
+    })()
+    for (let i = 0; i < 20; i++) {
+      count++
+      await spend.add('k', usage, START)
+    }
+    isOver = true
+    await others
+    await spend.close()
+    expect((await readdir(dir)).filter(name => name.endsWith('.jsonl'))).not.toContain('1.jsonl')
+    const again = await openSpend(dir, () => {})
+    expect(again.since('k', '').requestCount).toBe(count)
   })
 
   it('goes on counting, and says so once, where the disk is full', async () => {

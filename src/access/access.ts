@@ -60,9 +60,10 @@ export interface Ticket {
 const BYTES_PER_TOKEN = 4
 const MAX_RETRY_SECONDS = 3600
 
+/** One for each key as long as the process runs: requests under way give back to it, whatever was configured meanwhile. */
 interface Buckets {
-  readonly requests: Bucket | null
-  readonly tokens: Bucket | null
+  requests: Bucket | null
+  tokens: Bucket | null
   /** Money that requests under way may cost. */
   reservedUsd: number
 }
@@ -78,21 +79,16 @@ export function createAccess({ keys, spend, clock, ...rest }: AccessOptions): Ac
   let { prices } = rest
   const buckets = new Map<string, Buckets>()
 
+  const bucketOf = (held: Bucket | null, limit: number | null): Bucket | null => {
+    if (limit === null) return null
+    return held?.limit === limit ? held : createBucket(limit, clock)
+  }
   const bucketsOf = (key: Key): Buckets => {
-    const { id, requestsPerMinute, tokensPerMinute } = key
-    const held = buckets.get(id)
-    const isSame =
-      held !== undefined &&
-      (held.requests?.limit ?? null) === requestsPerMinute &&
-      (held.tokens?.limit ?? null) === tokensPerMinute
-    if (isSame) return held
-    const made: Buckets = {
-      requests: requestsPerMinute === null ? null : createBucket(requestsPerMinute, clock),
-      tokens: tokensPerMinute === null ? null : createBucket(tokensPerMinute, clock),
-      reservedUsd: held?.reservedUsd ?? 0,
-    }
-    buckets.set(id, made)
-    return made
+    const held = buckets.get(key.id) ?? { requests: null, tokens: null, reservedUsd: 0 }
+    held.requests = bucketOf(held.requests, key.requestsPerMinute)
+    held.tokens = bucketOf(held.tokens, key.tokensPerMinute)
+    buckets.set(key.id, held)
+    return held
   }
   /** Where money is limited, a model without a price counts at the dearest one known: a gap must not be a way around. */
   const costUsd = (key: Key, models: readonly (string | null)[], tokens: Tokens): number | null => {

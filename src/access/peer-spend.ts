@@ -1,5 +1,5 @@
 /** What other processes on the same data folder counted: their files are read on as they grow. Writes nothing. */
-import { open, readdir, readFile } from 'node:fs/promises'
+import { open, readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { addTo, parseLine, parseTotals, sumSince, type Totals, type Usage } from './spend-totals.ts'
 
@@ -22,6 +22,8 @@ export interface PeerSpendOptions {
 }
 
 interface Peer {
+  /** Tells whether its totals were written anew. */
+  mark: string
   generation: number
   /** What its totals hold, and what it appended since. */
   totals: Totals
@@ -43,12 +45,19 @@ export async function watchPeerSpend({
 
   const readPeer = async (name: string): Promise<void> => {
     const dir = join(root, name)
-    const read = parseTotals(await readFile(join(dir, 'totals.json'), 'utf8').catch(() => ''))
-    if (read === null) return
+    const path = join(dir, 'totals.json')
+    const mark = await stat(path).then(
+      ({ ino, size, mtimeMs }) => `${ino} ${size} ${mtimeMs}`,
+      () => null,
+    )
+    if (mark === null) return
     let peer = peers.get(name)
-    if (peer === undefined || peer.generation !== read.generation) {
+    if (peer?.mark !== mark) {
+      const read = parseTotals(await readFile(path, 'utf8').catch(() => ''))
+      if (read === null) return
+      if (peer?.generation === read.generation) peer.mark = mark
       // What it folded meanwhile is in these totals, and was told when it was appended, or is older than the first look.
-      peer = { ...read, offset: 0 }
+      else peer = { ...read, mark, offset: 0 }
       peers.set(name, peer)
     }
     const text = await readOn(join(dir, `${peer.generation}.jsonl`), peer)
@@ -73,7 +82,7 @@ export async function watchPeerSpend({
     return underWay
   }
   await refreshOnce()
-  const timer = setInterval(() => void refreshOnce(), everyMs).unref()
+  const timer = setInterval(() => void refreshOnce().catch(() => undefined), everyMs).unref()
   return {
     since: (key, day) =>
       sumSince(

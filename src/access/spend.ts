@@ -32,60 +32,72 @@ const TOTALS = 'totals.json'
 /** A file of that many lines is folded into the totals. */
 const FOLDED_LINES = 50_000
 
+/** Lines that are written together. */
+interface Batch {
+  readonly lines: string[]
+  readonly written: Promise<void>
+}
+
 /**
  * Opens the folder, and folds what earlier processes appended into the totals.
  * @throws file-corrupt
  */
-export async function openSpend(dir: string, log: (text: string) => void): Promise<Spend> {
+export async function openSpend(
+  dir: string,
+  log: (text: string) => void,
+  foldedLines = FOLDED_LINES,
+): Promise<Spend> {
   await makeFolder(dir)
   const { generation, totals } = await readTotals(dir)
   for (const [key, day, usage] of await readAppended(dir, generation))
     addTo(totals, key, day, usage)
   let current = generation
   let lineCount = 0
+  /** Lines that wait for those before them to be written; null: none. */
+  let waiting: Batch | null = null
   /** Everything counted so far goes into the totals; what comes after goes to a file that they do not hold yet. */
   const fold = async (): Promise<void> => {
+    const lines = waiting?.lines ?? []
+    const heldCount = lines.length
     await writeFileAtomic(join(dir, TOTALS), formatTotals(current + 1, totals))
     current++
     lineCount = 0
+    // These wait still, and are in the totals already.
+    lines.splice(0, heldCount)
     await removeOlder(dir, current)
   }
   await fold()
 
-  let lines: string[] = []
-  let writing: Promise<void> | null = null
+  let last: Promise<void> = Promise.resolve()
   let hasFailed = false
-  const write = async (): Promise<void> => {
-    // One tick's lines go out together.
-    await Promise.resolve()
-    while (lines.length > 0) {
-      const text = lines.join('')
-      lineCount += lines.length
-      lines = []
-      try {
-        await appendFile(join(dir, `${current}.jsonl`), text)
-        hasFailed = false
-        // Only where nothing waits to be written, so that nothing is counted twice.
-        if (lineCount >= FOLDED_LINES && lines.length === 0) await fold()
-      } catch (error) {
-        if (!hasFailed)
-          log(`What keys used cannot be written, and a restart would forget it: ${error}`)
-        hasFailed = true
-      }
+  const write = async (lines: readonly string[]): Promise<void> => {
+    waiting = null
+    lineCount += lines.length
+    try {
+      if (lines.length > 0) await appendFile(join(dir, `${current}.jsonl`), lines.join(''))
+      hasFailed = false
+      if (lineCount >= foldedLines) await fold()
+    } catch (error) {
+      if (!hasFailed)
+        log(`What keys used cannot be written, and a restart would forget it: ${error}`)
+      hasFailed = true
     }
-    writing = null
   }
   return {
     add(key, usage, nowMs) {
       const day = dayOf(nowMs)
       addTo(totals, key, day, usage)
-      lines.push(formatLine(key, day, usage))
-      writing ??= write()
-      return writing
+      if (waiting === null) {
+        const lines: string[] = []
+        last = last.then(() => write(lines))
+        waiting = { lines, written: last }
+      }
+      waiting.lines.push(formatLine(key, day, usage))
+      return waiting.written
     },
     since: (key, day) => sumSince([totals], key, day),
     async close() {
-      await writing
+      await last
     },
   }
 }

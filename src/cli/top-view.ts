@@ -12,7 +12,7 @@ export interface TopSample {
   readonly families: readonly MetricFamily[]
 }
 
-const TIERS = ['lead', 'slm', 'encoder', 'reflex', 'none']
+const TIERS = ['lead', 'slm', 'encoder', 'reflex', 'cache', 'none']
 const REASONS_SHOWN = 6
 
 /** What happened between two looks; since the start where there is no earlier one. */

@@ -206,7 +206,7 @@ export async function openUnderstudy(options: OpenUnderstudyOptions): Promise<Un
       },
       allowedHosts: [],
       log,
-      telemetry: telemetryOf(logs, config, env, String(worker?.number ?? 0)),
+      telemetry: telemetryOf(logs, () => live.config.prices, env, String(worker?.number ?? 0)),
       ...(worker && { owner: worker.owner }),
       ...(workerCount > 1 && { peers: async () => (await workers?.stats()) ?? [] }),
       isStageOpen: () => isStageOpen,

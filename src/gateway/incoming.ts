@@ -38,8 +38,14 @@ export interface Incoming extends RawRequest {
   readonly watch: RequestWatch
 }
 
-/** What the limits of a key are asked about: only those of a restricted key need every model that the body names. */
-export function askedOf({ key }: Incoming, body: Uint8Array, model: string | null): Asked {
-  const models = key === null || key.models === null ? [] : modelsIn(body)
-  return { model, byteCount: body.length, models }
+/**
+ * What the limits of a key are asked about. Those of a restricted key need every model that the body names; and a body
+ * that says it is a form or compressed names none, whatever its first bytes look like.
+ */
+export function askedOf({ key, headers }: Incoming, body: Uint8Array, model: string | null): Asked {
+  const byteCount = body.length
+  if (key === null || key.models === null) return { model, byteCount }
+  const isForm = /multipart|form-urlencoded/iu.test(headers['content-type'] ?? '')
+  const isPlain = /^(?:identity)?$/iu.test(headers['content-encoding']?.trim() ?? '')
+  return { model: isForm || !isPlain ? null : model, byteCount, models: modelsIn(body) }
 }

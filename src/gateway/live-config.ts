@@ -6,6 +6,7 @@ import {
   configHash,
   configPath,
   loadConfig,
+  type SettingName,
 } from '../config/index.ts'
 import { isUnderstudyError } from '../errors.ts'
 import { canonicalJson } from '../util/index.ts'
@@ -36,7 +37,22 @@ export interface LiveConfigOptions {
 }
 
 /** Settings that only a start reads. */
-const NEED_RESTART = ['host', 'port', 'databaseUrl', 'durability', 'encoder'] as const
+const NEED_RESTART = [
+  'host',
+  'port',
+  'workers',
+  'databaseUrl',
+  'durability',
+  'recordTimeoutMs',
+  'maxConcurrent',
+  'maxQueued',
+  'queueTimeoutMs',
+  'drainSeconds',
+  'logFormat',
+  'logLevel',
+  'encoder',
+  'executionProvider',
+] as const satisfies readonly SettingName[]
 
 /** @throws config-invalid, and what opening leads throws */
 export async function openLiveConfig(

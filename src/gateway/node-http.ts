@@ -77,7 +77,9 @@ export async function sendReply(
   },
 ): Promise<void> {
   if (response.destroyed) {
-    if (isGenerator(body)) await body.return(undefined)
+    // A generator that never began would end without its record.
+    if (isGenerator(body)) await body.next().catch(ignore)
+    if (isGenerator(body)) await body.return(undefined).catch(ignore)
     return onEnd(false)
   }
   if (!request.complete) {
@@ -118,6 +120,8 @@ function withLength(headers: HeaderMap, status: number, length: number): HeaderM
 
 /** False where the caller left instead. */
 function drained(response: ServerResponse, timeoutMs: number): Promise<boolean> {
+  // Who left while the next part was made has closed already, and will not do so again.
+  if (response.destroyed) return Promise.resolve(false)
   return new Promise(resolve => {
     const timer = setTimeout(() => response.destroy(), timeoutMs)
     const settle = (): void => {

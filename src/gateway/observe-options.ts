@@ -39,7 +39,7 @@ export function logOf(
 /** Spans go out only where the standard `OTEL_*` variables name a collector. */
 export function telemetryOf(
   { logger, log }: ReturnType<typeof logOf>,
-  { prices }: Config,
+  prices: () => Config['prices'],
   env: Readonly<Record<string, string | undefined>>,
   worker: string,
 ): TelemetryOptions {

@@ -33,7 +33,8 @@ export interface TelemetryOptions {
   readonly spans?: SpanExporter | null
   /** Share of the traces begun here that are exported. */
   readonly sampledShare?: number
-  readonly prices?: PriceTable
+  /** Those that hold now. */
+  readonly prices?: () => PriceTable
   /** Tells the processes of one gateway apart. */
   readonly worker?: string
 }
@@ -73,8 +74,8 @@ function requestIdOf(headers: HeaderMap): string {
 }
 
 export function createObserver(parts: ObserverParts): Observer {
-  const { clock, gate, health, unrecordedCount, spans = null, prices, worker = '0' } = parts
-  const { upstreams, cache } = parts
+  const { clock, gate, health, unrecordedCount, spans = null, worker = '0' } = parts
+  const { upstreams, cache, prices = () => undefined } = parts
   const { sampledShare = 1, logger = createLogger({ write: () => {} }) } = parts
   let openStreamCount = 0
   const metrics = createGatewayMetrics({
@@ -93,9 +94,10 @@ export function createObserver(parts: ObserverParts): Observer {
     if (servedBy === 'lead') metrics.escalations.add(1, reason)
     const usage = usageIn(endpoint, response)
     // Some leads report a name of their own; what was asked for may have a price all the same.
+    const table = prices()
     const models = [reportedModel(response), reportedModel(request)].filter(name => name !== null)
-    const model = models.find(name => priceOf(name, prices) !== null) ?? null
-    const price = model === null ? null : priceOf(model, prices)
+    const model = models.find(name => priceOf(name, table) !== null) ?? null
+    const price = model === null ? null : priceOf(model, table)
     if (usage !== null) {
       metrics.tokens.add(usage.promptTokens, servedBy, 'prompt')
       metrics.tokens.add(usage.completionTokens, servedBy, 'completion')

@@ -96,6 +96,7 @@ export async function* relayWithCapture(
     yield bytesOf(`\n\n${notice}${wire.errorEvent(error)}`)
   } finally {
     await end(false)
+    await parts.return?.()
   }
 }
 

@@ -47,7 +47,7 @@ export function toResponse({ status, headers, body, onEnd = () => {} }: Reply): 
       },
       cancel() {
         onEnd(false)
-        void body.return(undefined)
+        void body.return(undefined).catch(() => undefined)
       },
     },
     { highWaterMark: 0 },

@@ -67,7 +67,10 @@ function translatedLead(lead: Lead, options: TranslatedLeadOptions): Lead {
     async send(given) {
       const response = await lead.send(chatRequest(given, request))
       const { 'content-length': _, ...headers } = response.headers
-      if (isCompressed(headers)) throw unreadable('is compressed, though plain was asked for')
+      if (isCompressed(headers)) {
+        await response.body[Symbol.asyncIterator]().return?.()
+        throw unreadable('is compressed, though plain was asked for')
+      }
       if (isEventStream(headers) && response.status === 200) {
         return { ...response, headers, body: saidStream(response.body, options) }
       }

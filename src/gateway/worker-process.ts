@@ -9,6 +9,7 @@ import { type FromWorker, isWorkerMessage, type WorkerOrder } from './worker-mes
 
 /** Where the owner died, nobody says how long the rest may take. */
 const ORPHAN_GRACE_MS = 10_000
+const ORPHAN_CLOSE_MS = 5_000
 
 let understudy: Understudy | null = null
 let listening: Listening | null = null
@@ -72,7 +73,11 @@ process.on('message', message => {
   }
 })
 send({ understudy: 'worker-begun' })
-process.on('disconnect', () => void stop(ORPHAN_GRACE_MS))
+process.on('disconnect', () => {
+  // Nobody is left who would kill what does not end.
+  setTimeout(() => process.exit(1), ORPHAN_GRACE_MS + ORPHAN_CLOSE_MS).unref()
+  void stop(ORPHAN_GRACE_MS)
+})
 
 function fail(error: unknown): void {
   const message = error instanceof Error ? error.message : String(error)

@@ -70,7 +70,7 @@ function safe<T extends LogFields[string]>(value: T): T {
   if (typeof value !== 'string') return value
   return clip(value, LENGTH_MAX)
     .replace(/\b(Bearer|Basic) +[\w.~+/=-]+/giu, '$1 [redacted]')
-    .replace(/\b(?:sk|uk|pk)[-_][\w-]{8,}/gu, '[redacted]')
+    .replace(/\b(?:u?sk|uk|pk)[-_][\w-]{8,}/gu, '[redacted]')
     .replace(/(\/\/[^\s/:@]+):[^\s/@]+@/gu, '$1:[redacted]@') as T
 }
 

@@ -72,7 +72,13 @@ export function createSpanExporter(
     },
     async close() {
       clearInterval(timer)
-      while (queue.length > 0 || sending !== null) await flush()
+      while (queue.length > 0 || sending !== null) {
+        await flush()
+        if (!isFailing) continue
+        // The end does not wait for a collector that is away, one batch after the other.
+        droppedCount += queue.length
+        queue = []
+      }
     },
   }
 }

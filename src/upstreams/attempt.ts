@@ -4,7 +4,7 @@ import { isUnderstudyError, UnderstudyError } from '../errors.ts'
 import type { Lead, LeadRequest, LeadResponse } from '../runtimes/index.ts'
 import type { Clock } from '../util/index.ts'
 import { withModel } from '../wire/index.ts'
-import { type Breaker, createBreaker } from './breaker.ts'
+import { type Breaker, type BreakerOutcome, type BreakerPass, createBreaker } from './breaker.ts'
 import type { UpstreamState } from './types.ts'
 
 /** An upstream with what is known about it. */
@@ -73,26 +73,27 @@ export interface AttemptOptions {
   /** When the whole request must be over, on the monotonic clock; null: never. */
   readonly deadlineMs: number | null
   readonly clock: Pick<Clock, 'monotonic'>
+  /** The right to send it, which is given back here. */
+  readonly pass: BreakerPass
 }
 
 /**
  * Sends a request and waits for the first byte of the answer, so that what fails before it can be tried elsewhere.
- * The caller of this has entered the breaker; it is left here.
  * @throws upstream-unavailable, upstream-timeout, upstream-invalid, cancelled
  */
 export async function attempt(
   upstream: Upstream,
   request: LeadRequest,
-  { model, timeouts, deadlineMs, clock }: AttemptOptions,
+  { model, timeouts, deadlineMs, clock, pass }: AttemptOptions,
 ): Promise<LeadResponse> {
   const limits = createLimits(upstream.config.name, request.signal, timeouts, deadlineMs, clock)
   let isOver = false
-  const over = (outcome: 'success' | 'failure' | 'neither'): void => {
+  const over = (outcome: BreakerOutcome): void => {
     if (isOver) return
     isOver = true
     upstream.activeCount--
     if (outcome === 'failure') upstream.failureCount++
-    upstream.breaker.leave(outcome)
+    pass.leave(outcome)
     limits.clear()
   }
   upstream.activeCount++
@@ -111,7 +112,7 @@ export async function attempt(
     limits.came()
     const failed = response.status >= 500
     // A long stream must not keep others waiting to hear that the upstream is back.
-    if (!failed && upstream.breaker.state !== 'closed') upstream.breaker.leave('success')
+    if (!failed && upstream.breaker.state !== 'closed') pass.leave('success')
     if (first.done === true) over(failed ? 'failure' : 'success')
     const watched = watch(source, first, { limits, over, failed })
     return { status: response.status, headers: response.headers, body: watched }
@@ -212,7 +213,7 @@ function watch(
     failed,
   }: {
     readonly limits: Limits
-    readonly over: (outcome: 'success' | 'failure' | 'neither') => void
+    readonly over: (outcome: BreakerOutcome) => void
     readonly failed: boolean
   },
 ): AsyncIterable<Uint8Array> {

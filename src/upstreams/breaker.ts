@@ -9,10 +9,16 @@ export interface Breaker {
   readonly waitMs: number
   /** True where `enter` would succeed. */
   readonly isPassable: boolean
-  /** Takes the right to send. In half-open state only one holds it at a time. */
-  enter(): boolean
-  /** What came of it. `neither`: nothing that says how the upstream is, such as a caller who left. */
-  leave(outcome: 'success' | 'failure' | 'neither'): void
+  /** The right to send one request; null where there is none now. In half-open state only one is out at a time. */
+  enter(): BreakerPass | null
+}
+
+/** `neither`: nothing that says how the upstream is, such as a caller who left. */
+export type BreakerOutcome = 'success' | 'failure' | 'neither'
+
+export interface BreakerPass {
+  /** What came of the request. */
+  leave(outcome: BreakerOutcome): void
 }
 
 export interface BreakerOptions {
@@ -25,11 +31,12 @@ export interface BreakerOptions {
 export function createBreaker({ failureCount, openMs, clock }: BreakerOptions): Breaker {
   let failures = 0
   let openUntilMs: number | null = null
-  let isProbing = false
+  /** The pass of the one request that finds out. */
+  let probe: BreakerPass | null = null
 
   const waitMs = (): number =>
     openUntilMs === null ? 0 : Math.max(0, openUntilMs - clock.monotonic())
-  const isPassable = (): boolean => openUntilMs === null || (waitMs() === 0 && !isProbing)
+  const isPassable = (): boolean => openUntilMs === null || (waitMs() === 0 && probe === null)
   return {
     get state() {
       if (openUntilMs === null) return 'closed'
@@ -42,21 +49,24 @@ export function createBreaker({ failureCount, openMs, clock }: BreakerOptions): 
       return isPassable()
     },
     enter() {
-      if (!isPassable()) return false
-      isProbing = openUntilMs !== null
-      return true
-    },
-    leave(outcome) {
-      isProbing = false
-      if (outcome === 'success') {
-        failures = 0
-        openUntilMs = null
-      } else if (outcome === 'failure') {
-        failures++
-        if (openUntilMs !== null || failures >= failureCount) {
-          openUntilMs = clock.monotonic() + openMs
-        }
+      if (!isPassable()) return null
+      const pass: BreakerPass = {
+        leave(outcome) {
+          const isProbe = probe === pass
+          if (isProbe) probe = null
+          if (outcome === 'success') {
+            failures = 0
+            openUntilMs = null
+          } else if (outcome === 'failure') {
+            failures++
+            // Requests that were sent before it opened tell nothing new by failing later.
+            const isNews = openUntilMs === null ? failures >= failureCount : isProbe
+            if (isNews) openUntilMs = clock.monotonic() + openMs
+          }
+        },
       }
+      if (openUntilMs !== null) probe = pass
+      return pass
     },
   }
 }

@@ -11,8 +11,10 @@ export function startHealthChecks(upstreams: readonly Upstream[]): () => void {
     const check = async (): Promise<void> => {
       if (isAsking) return
       isAsking = true
-      upstream.isHealthy = await answers(upstream, stop.signal)
+      const isThere = await answers(upstream, stop.signal)
       isAsking = false
+      // A check that was stopped says nothing; another configuration's may be at work on the same upstream.
+      if (!stop.signal.aborted) upstream.isHealthy = isThere
     }
     void check()
     return [setInterval(check, health.everyMs).unref()]
@@ -34,6 +36,6 @@ async function answers({ config, lead }: Upstream, stopped: AbortSignal): Promis
     for await (const _ of body) signal.throwIfAborted()
     return status < 500
   } catch {
-    return stopped.aborted
+    return false
   }
 }

@@ -4,6 +4,7 @@ import type { RouteConfig, UpstreamConfig } from '../config/index.ts'
 import { isUnderstudyError, UnderstudyError } from '../errors.ts'
 import type { Lead, LeadRequest } from '../runtimes/index.ts'
 import { createRng, fixedClock } from '../util/index.ts'
+import { createBreaker } from './breaker.ts'
 import { retryAfterMs } from './repeat.ts'
 import { type OpenUpstreams, openUpstreams } from './upstreams.ts'
 
@@ -318,6 +319,23 @@ describe('circuit breaker', () => {
     const { ask, upstreams } = await stage([a], [route('r', ['a'])])
     for (let i = 0; i < 6; i++) await ask()
     expect(upstreams.states()).toMatchObject([{ breaker: 'closed', failureCount: 0, tryCount: 6 }])
+  })
+
+  it('lets one try at a time, whatever becomes of requests that were sent before it opened', () => {
+    const clock = fixedClock(1_800_000_000_000)
+    const breaker = createBreaker({ failureCount: 1, openMs: 10_000, clock })
+    const [slow, slower] = [breaker.enter(), breaker.enter()]
+    breaker.enter()?.leave('failure')
+    clock.advance(5_000)
+    slow?.leave('failure')
+    expect(breaker.waitMs).toBe(5_000)
+    clock.advance(5_000)
+    const probe = breaker.enter()
+    expect(probe).not.toBeNull()
+    slower?.leave('neither')
+    expect(breaker.enter()).toBeNull()
+    probe?.leave('failure')
+    expect(breaker.waitMs).toBe(10_000)
   })
 
   it('says when to come back', async () => {

@@ -7,6 +7,7 @@ import type { Lead, LeadRequest, LeadResponse } from '../runtimes/index.ts'
 import { type Clock, canonicalJson, nearest } from '../util/index.ts'
 import { modelIn } from '../wire/index.ts'
 import { apiOf, attempt, createUpstream, stateOf, type Upstream } from './attempt.ts'
+import type { BreakerPass } from './breaker.ts'
 import { type Candidate, choose, isAvailable } from './choose.ts'
 import { startHealthChecks } from './health.ts'
 import {
@@ -106,8 +107,9 @@ export async function openUpstreams(options: UpstreamsOptions): Promise<OpenUpst
     { target, upstream }: Candidate,
     request: LeadRequest,
     plan: Plan,
-    { tries, deadlineMs }: { tries: RouteTry[]; deadlineMs: number | null },
+    how: { tries: RouteTry[]; deadlineMs: number | null; pass: BreakerPass },
   ): Promise<Outcome> => {
+    const { tries, ...limits } = how
     const timeouts: UpstreamTimeouts = { ...upstream.config.timeouts, ...plan.route?.timeouts }
     const model = target.model ?? null
     const startMs = clock.monotonic()
@@ -116,7 +118,7 @@ export async function openUpstreams(options: UpstreamsOptions): Promise<OpenUpst
       tries.push({ upstream: upstream.config.name, model, status, error, latencyMs })
     }
     try {
-      const response = await attempt(upstream, request, { model, timeouts, deadlineMs, clock })
+      const response = await attempt(upstream, request, { ...limits, model, timeouts, clock })
       note(response.status, null)
       const asked = retryAfterMs(response.headers['retry-after'], clock.now())
       if (asked !== null && [429, 503, 529].includes(response.status)) {
@@ -126,7 +128,10 @@ export async function openUpstreams(options: UpstreamsOptions): Promise<OpenUpst
       return {
         repeat: repeatOfStatus(response.status, { hasOwnKey: upstream.config.apiKey !== null }),
         give: () => ({ ...response, trail }),
-        drop: () => void response.body[Symbol.asyncIterator]().return?.(undefined),
+        drop: () =>
+          void response.body[Symbol.asyncIterator]()
+            .return?.()
+            .catch(() => undefined),
         retryAfterMs: asked,
       }
     } catch (error) {
@@ -153,18 +158,18 @@ export async function openUpstreams(options: UpstreamsOptions): Promise<OpenUpst
     let last: Outcome | null = null
     for (let round = 0; ; ) {
       const next = choose(waiting, clock.monotonic(), random())
-      if (next?.upstream.breaker.enter() === true) {
+      const pass = next?.upstream.breaker.enter() ?? null
+      if (next !== null && pass !== null) {
         last?.drop()
-        last = await tryOne(next, request, plan, { tries, deadlineMs })
+        last = await tryOne(next, request, plan, { tries, deadlineMs, pass })
         if (last.repeat === 'final') return last.give()
         waiting = waiting.filter(each => each !== next)
         if (last.repeat === 'elsewhere') retriesLeft.delete(next)
         continue
       }
-      const again =
-        last?.repeat === 'final'
-          ? []
-          : [...retriesLeft].filter(([each, left]) => left > 0 && isAvailable(each.upstream))
+      const again = [...retriesLeft].filter(
+        ([each, left]) => left > 0 && isAvailable(each.upstream),
+      )
       const waitMs = Math.max(last?.retryAfterMs ?? 0, 0) + backoffMs(round, random())
       const mayWait =
         waitMs <= LONGEST_WAIT_MS &&

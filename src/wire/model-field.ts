@@ -13,9 +13,14 @@ export function modelIn(body: Uint8Array): string | null {
   return place === undefined ? null : unquoted(body.subarray(place.start, place.end))
 }
 
-/** Every model that a body names at its top: readers differ in which of two they take. */
+/**
+ * Every model that a body names at its top: readers differ in which of two they take, and some do not tell `Model` from
+ * `model`.
+ */
 export function modelsIn(body: Uint8Array): readonly string[] {
-  const values = modelPlaces(latin1(body)).map(({ start, end }) => body.subarray(start, end))
+  const values = modelPlaces(latin1(body), key => key.toLowerCase() === 'model').map(
+    ({ start, end }) => body.subarray(start, end),
+  )
   return values.flatMap(value => unquoted(value) ?? [])
 }
 
@@ -46,7 +51,10 @@ function latin1(body: Uint8Array): string {
 }
 
 /** Text values of top-level `model` keys, in order. Reads no further than brackets and strings; the rest need not be JSON. */
-function modelPlaces(text: string): readonly Place[] {
+function modelPlaces(
+  text: string,
+  isModel: (key: string) => boolean = key => key === 'model',
+): readonly Place[] {
   const places: Place[] = []
   let depth = 0
   let isKeyNext = false
@@ -54,7 +62,7 @@ function modelPlaces(text: string): readonly Place[] {
     const sign = text[i]
     if (sign === '"') {
       const end = endOfString(text, i)
-      if (depth === 1 && isKeyNext && isModelKey(text.slice(i, end))) {
+      if (depth === 1 && isKeyNext && isModelKey(text.slice(i, end), isModel)) {
         const value = valueAfter(text, end)
         if (value !== null) places.push(value)
       }
@@ -74,17 +82,23 @@ function modelPlaces(text: string): readonly Place[] {
   return places
 }
 
-function isModelKey(quoted: string): boolean {
-  if (quoted === '"model"') return true
-  return quoted.includes('\\u') && quoted.length < 64 && parsedText(quoted) === 'model'
+function isModelKey(quoted: string, isModel: (key: string) => boolean): boolean {
+  if (!quoted.includes('\\')) return isModel(quoted.slice(1, -1))
+  return quoted.length < 64 && isModel(parsedText(quoted) ?? '')
 }
 
 /** The text value behind a key's closing quote; null where the value is no text. */
 function valueAfter(text: string, from: number): Place | null {
-  const start = /^\s*:\s*"/u.exec(text.slice(from, from + 1024))
-  if (start === null) return null
-  const at = from + start[0].length - 1
-  return { start: at, end: endOfString(text, at) }
+  const colon = afterSpace(text, from)
+  if (text[colon] !== ':') return null
+  const at = afterSpace(text, colon + 1)
+  return text[at] === '"' ? { start: at, end: endOfString(text, at) } : null
+}
+
+function afterSpace(text: string, from: number): number {
+  let at = from
+  while (' \t\r\n'.includes(text[at] ?? '.')) at++
+  return at
 }
 
 /** Index behind the quote that closes the string opened at `start`; the end of the text where none does. */

@@ -130,6 +130,17 @@ describe('models', () => {
       expect(await code(await gateway.request(CHAT, init))).toBe('model_forbidden')
       expect(await code(await gateway.request('/v1/images/edits', init))).toBe('model_forbidden')
     }
+    const looksFine = '{"model":"gpt-4o"}'
+    for (const [body, headers] of [
+      ['{"model":"gpt-4o","Model":"o3"}', {}],
+      [looksFine, { 'content-type': 'multipart/form-data; boundary=x' }],
+      [looksFine, { 'content-type': 'application/x-www-form-urlencoded' }],
+      [looksFine, { 'content-encoding': 'gzip' }],
+    ] as const) {
+      const init = { ...chatInit({}, { ...as('secret-desk'), ...headers }), body }
+      const response = await gateway.request('/v1/audio/transcriptions', init)
+      expect(await code(response)).toBe('model_forbidden')
+    }
     for (const path of ['/v1/files', '/v1/fine_tuning/jobs']) {
       expect(await code(await gateway.request(path, { headers: as('secret-desk') }))).toBe(
         'model_forbidden',

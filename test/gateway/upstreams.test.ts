@@ -197,6 +197,15 @@ test('a wrong file changes nothing, and says what is wrong until it is right aga
   expect((await ask({ model: 'fresh' })).response.headers.get('x-understudy-upstream')).toBe('main')
 })
 
+test('what is spent is counted by the prices that hold now', async () => {
+  const priced = '"gpt-4o-mini-2024": {input: 1000000, output: 0}'
+  await writeFile(file, configuration(`prices: {${priced}}`))
+  await house.reload()
+  await ask({ model: 'fast' })
+  const metrics = await (await fetch(`${listening.address}/metrics`)).text()
+  expect(metrics).toMatch(/^understudy_cost_usd_total\{model="gpt-4o-mini-2024"\} 9$/mu)
+})
+
 test('no request is lost while the configuration changes again and again', async () => {
   let isOver = false
   const statuses = new Map<number, number>()

@@ -5,7 +5,7 @@ import type { MetricFamily } from '../../telemetry/index.ts'
 import { systemClock } from '../../util/index.ts'
 import { isObject } from '../../wire/index.ts'
 import { lockOwner } from '../../workspace/index.ts'
-import { numberOption } from '../args.ts'
+import { numberOption, textOption } from '../args.ts'
 import { type Client, connect, requestJson } from '../client.ts'
 import type { Command, Terminal } from '../command.ts'
 import { configOption, dataFolder, dataOption } from '../options.ts'
@@ -42,7 +42,11 @@ export const topCommand: Command = {
         help: 'Start one with `understudy up`, or name its folder with --data.',
       })
     }
-    const client = await connect({ dataDir, env: terminal.env })
+    const client = await connect({
+      dataDir,
+      env: terminal.env,
+      configFile: textOption(input, 'config'),
+    })
     try {
       const isLive = terminal.isTty && input.options.once !== true
       await show(client, terminal, { everyMs, isLive })
