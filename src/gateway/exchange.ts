@@ -18,6 +18,7 @@ import { type Capture, createCapture } from './capture.ts'
 import { askedOf, type Incoming } from './incoming.ts'
 import { readIntent, servedHeaders, trailHeaders } from './intent.ts'
 import { callLead, checkedTarget, noLead } from './lead-call.ts'
+import { checkCountable } from './pass-through.ts'
 import { headersFromLead, isEventStream, relayWithCapture, streamReply } from './relay.ts'
 import { isBodiless, jsonReply, type Reply } from './reply.ts'
 import { leadFor } from './translated-lead.ts'
@@ -90,6 +91,7 @@ async function answerTurn(parts: ExchangeParts, turn: Turn): Promise<Reply> {
   const slot = cacheSlotOf(parts, wire.path, request, { ...incoming, intent })
   const kept = slot?.mayRead === true ? slot.cache.get(slot.key) : null
   if (kept !== null) return answerFromCache(parts, turn, verdict.decision, kept)
+  if (request.isDeferred === true) checkCountable(incoming, `${wire.path} in the background`)
   ticket.checkBudget()
   return answerByLead(parts, turn, verdict.decision, slot)
 }

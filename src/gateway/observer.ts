@@ -65,7 +65,7 @@ export interface ObserverParts extends TelemetryOptions {
   readonly cache: UpstreamSources['cache']
 }
 
-export const REQUEST_ID_HEADER = 'x-request-id'
+const REQUEST_ID_HEADER = 'x-request-id'
 
 /** A request id that somebody else made is kept where it is one word of a length that logs can bear. */
 function requestIdOf(headers: HeaderMap): string {

@@ -24,7 +24,7 @@ export async function passThrough(parts: ExchangeParts, incoming: Incoming): Pro
   const { lead, leadHasKey, access } = parts
   const bytes = body ?? new Uint8Array()
   const ticket = access.admit(incoming.key, askedOf(incoming, bytes, modelIn(bytes)))
-  checkCountable(incoming)
+  if (method !== 'GET' && method !== 'HEAD') checkCountable(incoming, target.split('?')[0] ?? '')
   // What passes unread has no tokens to count, so only the request is.
   await ticket.release()
   const response = await callLead(lead, {
@@ -51,11 +51,11 @@ export async function passThrough(parts: ExchangeParts, incoming: Incoming): Pro
 }
 
 /** What costs money that nobody counts must not be a way around a budget. @throws model-forbidden */
-function checkCountable({ key, method, target }: Incoming): void {
-  if (key === null || key.budget === null || method === 'GET' || method === 'HEAD') return
+export function checkCountable({ key }: Pick<Incoming, 'key'>, what: string): void {
+  if (key === null || key.budget === null) return
   throw new UnderstudyError(
     'model-forbidden',
-    `The key '${key.name}' has a budget, and what ${target.split('?')[0]?.slice(0, 100)} costs is not counted.`,
+    `The key '${key.name}' has a budget, and what ${what.slice(0, 100)} costs is not counted.`,
     { help: 'Use a key without a budget, or a path whose answers are recorded.' },
   )
 }

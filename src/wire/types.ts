@@ -48,6 +48,8 @@ export interface ChatRequest {
   readonly userText: string | null
   readonly shape: ResponseShape
   readonly isStream: boolean
+  /** True where the answer only says that another one will come, which is fetched elsewhere; default: false. */
+  readonly isDeferred?: boolean
   /** `stream_options.include_usage`. */
   readonly includeUsage: boolean
   /** Canonical JSON of what fixes the answer's form: response format, tools, tool choice. */

@@ -169,6 +169,9 @@ describe('budgets', () => {
     expect(await code(await gateway.request('/v1/images/generations', init))).toBe(
       'model_forbidden',
     )
+    const later = { model: 'm', input: 'x', background: true }
+    const inBackground = { ...init, body: JSON.stringify(later) }
+    expect(await code(await gateway.request('/v1/responses', inBackground))).toBe('model_forbidden')
     expect((await gateway.request('/v1/files', { headers: as('secret-desk') })).status).toBe(200)
   })
 })

@@ -35,7 +35,11 @@ export function parseResponsesRequest(body: unknown): ChatRequest {
   translateFields(fields, FIELDS, to)
   // What refers to state that the API keeps has no messages of its own.
   if (messages.length === 0) messages.push({ role: 'user', content: '' })
-  return translatedRequest(fields, to)
+  const { background = null } = fields
+  return {
+    ...translatedRequest(fields, to),
+    ...(background !== null && background !== false && { isDeferred: true }),
+  }
 }
 
 function readInput(input: unknown, out: Json[], to: Translation): void {
