@@ -7,5 +7,7 @@ export default defineConfig({
     // Two cores: more workers than that only makes tests with real processes flaky.
     maxWorkers: 2,
     pool: 'forks',
+    // Jobs of one test must not starve beside another test.
+    env: { UNDERSTUDY_JOB_PRIORITY: 'normal' },
   },
 })

@@ -176,6 +176,13 @@ export const SETTINGS = {
     env: 'UNDERSTUDY_EXECUTION_PROVIDER',
     help: 'What computes models: auto takes CUDA where its libraries are, else the CPU.',
   },
+  jobPriority: {
+    type: 'choice',
+    default: 'idle',
+    choices: ['idle', 'low', 'normal'],
+    env: 'UNDERSTUDY_JOB_PRIORITY',
+    help: 'Processor time of jobs: idle takes only what nothing else wants (Linux; elsewhere low), low the least share, normal an equal one.',
+  },
 } as const satisfies Record<string, SettingSpec>
 
 export type SettingName = keyof typeof SETTINGS

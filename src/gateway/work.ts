@@ -35,7 +35,7 @@ export function createWork(house: House): Readonly<Record<string, JobRunner>> {
   const inProcess = (kind: string, params: unknown, { signal, onEvent }: JobTools) =>
     runInProcess(
       { kind, params, dataDir: workspace.dataDir, settings: settings() },
-      { workspace, signal, onEvent },
+      { workspace, priority: house.config.settings.jobPriority, signal, onEvent },
     )
   return {
     compress(value, tools) {

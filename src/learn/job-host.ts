@@ -1,9 +1,8 @@
 /** Runs a job in a process of its own, at low priority, so that serving stays quick and the job can be killed. */
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
-import { constants, setPriority } from 'node:os'
 import { UnderstudyError } from '../errors.ts'
-import { builtModule } from '../platform/index.ts'
+import { builtModule, lowerPriority, type Priority } from '../platform/index.ts'
 import { processChannel } from '../store/index.ts'
 import type { OwnedWorkspace } from '../workspace/index.ts'
 import type { HostMessage, JobEvent, JobMessage, JobOrder } from './job-messages.ts'
@@ -15,6 +14,7 @@ const LAST_WORDS = 2000
 
 export interface JobHostOptions {
   readonly workspace: Pick<OwnedWorkspace, 'serveChild'>
+  readonly priority: Priority
   readonly signal: AbortSignal
   readonly onEvent: (event: JobEvent) => void
 }
@@ -25,14 +25,14 @@ export interface JobHostOptions {
  */
 export async function runInProcess(
   order: JobOrder,
-  { workspace, signal, onEvent }: JobHostOptions,
+  { workspace, priority, signal, onEvent }: JobHostOptions,
 ): Promise<unknown> {
   if (signal.aborted) throw cancelled()
   const child = fork(builtModule(import.meta.url, './job-process'), [], {
     serialization: 'advanced',
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
   })
-  lowerPriority(child)
+  if (child.pid !== undefined) lowerPriority(child.pid, priority)
   workspace.serveChild(processChannel(child))
   let killTimer: NodeJS.Timeout | undefined
   const cancel = (): void => {
@@ -93,14 +93,6 @@ function outcomeOf(
 
 function send(child: ChildProcess, message: HostMessage): void {
   if (child.connected) child.send(message)
-}
-
-function lowerPriority(child: ChildProcess): void {
-  try {
-    if (child.pid !== undefined) setPriority(child.pid, constants.priority.PRIORITY_LOW)
-  } catch {
-    // Not allowed here: the job runs at normal priority.
-  }
 }
 
 function died(how: string): UnderstudyError {
