@@ -2,6 +2,7 @@
 import { Hono } from 'hono'
 import { UnderstudyError } from '../errors.ts'
 import { mergeMetrics } from '../telemetry/index.ts'
+import { mergeStates } from '../upstreams/index.ts'
 import { isObject, parseJson } from '../wire/index.ts'
 import type { WorkspaceHealth } from '../workspace/index.ts'
 import { decodeUtf8, readBody } from './body.ts'
@@ -102,6 +103,15 @@ function addedCounts(all: readonly ProcessStats[]): Readonly<Record<string, numb
   return total
 }
 
+/** Null where no process keeps answers. */
+function addedCache(all: readonly ProcessStats[]): ProcessStats['cache'] {
+  const caches = all.flatMap(({ cache }) => cache ?? [])
+  if (caches.length === 0) return null
+  const sum = (name: 'hits' | 'misses' | 'bytes') =>
+    caches.reduce((total, cache) => total + cache[name], 0)
+  return { hits: sum('hits'), misses: sum('misses'), bytes: sum('bytes') }
+}
+
 async function statusOf(parts: ApiParts): Promise<object> {
   const { workspace, cascade, lead, leadWatch, startedMs, configHash } = parts
   const all = await allStats(parts)
@@ -111,9 +121,9 @@ async function statusOf(parts: ApiParts): Promise<object> {
     lead: lead?.name ?? null,
     configHash,
     configError: parts.configError ?? null,
-    upstreams: parts.upstreams?.states() ?? [],
+    upstreams: mergeStates(all.map(({ upstreams }) => upstreams)),
     routes: parts.upstreams?.routes() ?? [],
-    cache: parts.cache?.counts ?? null,
+    cache: addedCache(all),
     workers: Math.max(1, all.length - 1),
     health: worstHealth(all),
     /** Since the start of each process. */

@@ -108,6 +108,8 @@ export function createGateway(context: GatewayContext): Gateway {
     counts: parts.tally.counts,
     unrecordedCount: recorder.unrecordedCount,
     health: workspace.health(),
+    upstreams: context.upstreams?.states() ?? [],
+    cache: context.cache?.counts ?? null,
   })
 
   const app = new Hono<{ Bindings: Door }>({ strict: true })

@@ -87,13 +87,16 @@ export async function attempt(
   { model, timeouts, deadlineMs, clock, pass }: AttemptOptions,
 ): Promise<LeadResponse> {
   const limits = createLimits(upstream.config.name, request.signal, timeouts, deadlineMs, clock)
-  let isOver = false
-  const over = (outcome: BreakerOutcome): void => {
-    if (isOver) return
-    isOver = true
+  let isTold = false
+  const tell = (outcome: BreakerOutcome): void => {
+    if (isTold) return
+    isTold = true
     upstream.activeCount--
     if (outcome === 'failure') upstream.failureCount++
     pass.leave(outcome)
+  }
+  const over = (outcome: BreakerOutcome): void => {
+    tell(outcome)
     limits.clear()
   }
   upstream.activeCount++
@@ -114,6 +117,8 @@ export async function attempt(
     // A long stream must not keep others waiting to hear that the upstream is back.
     if (!failed && upstream.breaker.state !== 'closed') pass.leave('success')
     if (first.done === true) over(failed ? 'failure' : 'success')
+    // An error may be held while others are tried, this upstream too: its work is done.
+    else if (response.status >= 400) tell(failed ? 'failure' : 'success')
     const watched = watch(source, first, { limits, over, failed })
     return { status: response.status, headers: response.headers, body: watched }
   } catch (error) {

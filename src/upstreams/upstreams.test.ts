@@ -368,6 +368,12 @@ it('an upstream takes no more at once than it may; the next one does', async () 
   expect(await ask()).toBe('200 from a [a:200]')
 })
 
+it('an error that is held back does not take the place of the next try', async () => {
+  const a = scripted('a', 503, 429)
+  const { ask } = await stage([a], [route('r', ['a'])], { maxConcurrency: 1, retryCount: 2 })
+  expect(await ask()).toBe('200 from a [a:503 a:429 a:200]')
+})
+
 it('a new configuration keeps what did not change, and closes what left once it is idle', async () => {
   const [a, b] = [scripted('a'), scripted('b')]
   const drained: string[] = []

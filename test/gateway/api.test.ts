@@ -89,6 +89,42 @@ test('closing lets an answer under way finish, and cuts what outlasts the grace'
   await expect.poll(() => workspace.traces.length).toBe(2)
 })
 
+test('status tells of upstreams and cache what all workers together see', async () => {
+  const worker = (breaker: 'open' | 'closed', count: number) => ({
+    families: [],
+    counts: { lead: 0, slm: 0, encoder: 0, reflex: 0, cache: 0, failed: 0 },
+    unrecordedCount: 0,
+    health: testGateway({}).workspace.health(),
+    upstreams: [
+      {
+        name: 'main',
+        isHealthy: breaker === 'closed',
+        breaker,
+        activeCount: count,
+        tryCount: 10 * count,
+        failureCount: count,
+      },
+    ],
+    cache: { hits: count, misses: 1, bytes: 100 },
+  })
+  const peers = async () => [worker('open', 1), worker('closed', 2)]
+  const { gateway } = testGateway({ lead, peers })
+  expect(await (await gateway.request('/understudy/v1/status')).json()).toMatchObject({
+    workers: 2,
+    upstreams: [
+      {
+        name: 'main',
+        isHealthy: false,
+        breaker: 'open',
+        activeCount: 3,
+        tryCount: 30,
+        failureCount: 3,
+      },
+    ],
+    cache: { hits: 3, misses: 2, bytes: 200 },
+  })
+})
+
 test('status tells who serves and how often', async () => {
   const { gateway } = testGateway({ lead }, [
     scriptedTask({ name: 'intent', label: 'x', score: 1 }),
