@@ -21,8 +21,33 @@ interface Choice {
 /** Most choices that are kept apart: more than any API gives. */
 const MAX_CHOICES = 256
 
-/** Adds up chunks as they come. Chunks that are no JSON are skipped. */
+/** What a wire whose chunks carry choices makes of them. */
+export interface ChoiceRules<Choice> {
+  readonly open: () => Choice
+  readonly add: (choice: Choice, item: Json) => void
+  readonly isFinished: (choice: Choice) => boolean
+  readonly response: (
+    head: Json,
+    choices: readonly (readonly [index: number, choice: Choice])[],
+    usage: unknown,
+  ) => Json
+}
+
+/** Adds up chunks of a chat completion as they come. */
 export function createChatFold(): StreamFold {
+  return createChoicesFold<Choice>({
+    open: () => ({ message: { role: 'assistant', content: null }, rest: {} }),
+    add({ message, rest: known }, { index: _, delta, ...rest }) {
+      addDelta(known, rest)
+      if (isObject(delta)) addDelta(message, delta)
+    },
+    isFinished: ({ rest }) => typeof rest.finish_reason === 'string',
+    response: completionOf,
+  })
+}
+
+/** Adds up chunks as they come. Chunks that are no JSON are skipped. */
+export function createChoicesFold<Choice>(rules: ChoiceRules<Choice>): StreamFold {
   const choices = new Map<number, Choice>()
   let head: Record<string, unknown> | null = null
   let usage: unknown = null
@@ -39,15 +64,18 @@ export function createChatFold(): StreamFold {
       if (isObject(chunk.error)) error = chunk
       head = addHead(head ?? {}, chunk)
       if (isObject(chunk.usage)) usage = chunk.usage
-      if (Array.isArray(chunk.choices)) for (const item of chunk.choices) addChoice(choices, item)
+      if (Array.isArray(chunk.choices))
+        for (const item of chunk.choices) addChoice(choices, item, rules)
     },
     result() {
       if (error !== null) return { response: error, isComplete: isDone }
       if (head === null) return { response: null, isComplete: isDone }
-      const isFinished =
-        choices.size > 0 &&
-        [...choices.values()].every(({ rest }) => typeof rest.finish_reason === 'string')
-      return { response: completionOf(head, choices, usage), isComplete: isDone || isFinished }
+      const sorted = [...choices].sort(([a], [b]) => a - b)
+      const isFinished = sorted.length > 0 && sorted.every(([, choice]) => rules.isFinished(choice))
+      return {
+        response: rules.response(head, sorted, usage),
+        isComplete: isDone || isFinished,
+      }
     },
   }
 }
@@ -63,37 +91,41 @@ export function foldChunks(events: Iterable<Pick<SseEvent, 'data'>>): FoldedStre
 const NOT_HEAD: ReadonlySet<string> = new Set(['choices', 'usage', 'obfuscation', '__proto__'])
 
 /** The first chunk that says something in a field decides it. */
-export function addHead(head: Record<string, unknown>, chunk: Json): Record<string, unknown> {
+function addHead(head: Record<string, unknown>, chunk: Json): Record<string, unknown> {
   for (const [name, value] of Object.entries(chunk)) {
     if (value !== null && !NOT_HEAD.has(name) && !Object.hasOwn(head, name)) head[name] = value
   }
   return head
 }
 
-function addChoice(choices: Map<number, Choice>, item: unknown): void {
+function addChoice<Choice>(
+  choices: Map<number, Choice>,
+  item: unknown,
+  { open, add }: ChoiceRules<Choice>,
+): void {
   if (!isObject(item)) return
-  const { index: given, delta, ...rest } = item
-  const index = typeof given === 'number' ? given : 0
+  const index = typeof item.index === 'number' ? item.index : 0
   let choice = choices.get(index)
   if (choice === undefined) {
     if (choices.size >= MAX_CHOICES) return
-    choice = { message: { role: 'assistant', content: null }, rest: {} }
+    choice = open()
     choices.set(index, choice)
   }
-  addDelta(choice.rest, rest)
-  if (isObject(delta)) addDelta(choice.message, delta)
+  add(choice, { ...item, index })
 }
 
-function completionOf(head: Json, choices: ReadonlyMap<number, Choice>, usage: unknown): Json {
+function completionOf(
+  head: Json,
+  choices: readonly (readonly [number, Choice])[],
+  usage: unknown,
+): Json {
   const { id, object: _, created, model, ...more } = head
   return {
     ...(id === undefined ? {} : { id }),
     object: 'chat.completion',
     ...(created === undefined ? {} : { created }),
     ...(model === undefined ? {} : { model }),
-    choices: [...choices]
-      .sort(([a], [b]) => a - b)
-      .map(([index, choice]) => choiceOf(index, choice)),
+    choices: choices.map(([index, choice]) => choiceOf(index, choice)),
     ...(usage === null ? {} : { usage }),
     ...more,
   }

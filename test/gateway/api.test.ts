@@ -1,24 +1,13 @@
 /** Keys, ports, the gateway's own API, and jobs. */
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { UnderstudyError } from '../../src/errors.ts'
 import type { JobRunner } from '../../src/gateway/index.ts'
-import { type Lead, openRemoteLead } from '../../src/runtimes/index.ts'
 import { createSseParser } from '../../src/wire/index.ts'
 import { chatInit, scriptedTask, testGateway } from './scripted.ts'
-import { openStubLead, type StubLead } from './stub-lead.ts'
+import { stubbedLead } from './stubbed-lead.ts'
 
 const CHAT = '/v1/chat/completions'
-let stub: StubLead
-let lead: Lead
-
-beforeAll(async () => {
-  stub = await openStubLead()
-  lead = openRemoteLead({ url: stub.url })
-})
-afterAll(async () => {
-  await lead.close()
-  await stub.close()
-})
+const { stub, lead } = await stubbedLead()
 
 test('with keys, every path but health asks for one, and it never reaches the lead', async () => {
   const keys = [

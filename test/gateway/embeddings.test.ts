@@ -1,23 +1,12 @@
 /** Embeddings by an encoder of this machine, beside those of the lead. */
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { createEmbedder } from '../../src/gateway/embedder.ts'
 import type { EncoderHandle } from '../../src/models/index.ts'
-import { type Lead, openRemoteLead } from '../../src/runtimes/index.ts'
 import { testGateway } from './scripted.ts'
-import { openStubLead, type StubLead } from './stub-lead.ts'
+import { stubbedLead } from './stubbed-lead.ts'
 
 const PATH = '/v1/embeddings'
-let stub: StubLead
-let lead: Lead
-
-beforeAll(async () => {
-  stub = await openStubLead()
-  lead = openRemoteLead({ url: stub.url })
-})
-afterAll(async () => {
-  await lead.close()
-  await stub.close()
-})
+const { stub, lead } = await stubbedLead()
 
 /** Embeds by the lengths of words, in two dimensions; a token is a word. */
 const encoder = {

@@ -1,24 +1,14 @@
 /** Virtual keys through the gateway: roles, limits, budgets, the API that makes them, and what a kill leaves. */
 
 import OpenAI from 'openai'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { GatewayKey } from '../../src/gateway/index.ts'
-import { type Lead, openRemoteLead } from '../../src/runtimes/index.ts'
 import { fixedClock } from '../../src/util/index.ts'
 import { chatInit, scriptedTask, testGateway } from './scripted.ts'
-import { openStubLead, type StubLead } from './stub-lead.ts'
+import { stubbedLead } from './stubbed-lead.ts'
 
 const CHAT = '/v1/chat/completions'
-let stub: StubLead
-let lead: Lead
-beforeAll(async () => {
-  stub = await openStubLead()
-  lead = openRemoteLead({ url: stub.url })
-})
-afterAll(async () => {
-  await lead.close()
-  await stub.close()
-})
+const { stub, lead } = await stubbedLead()
 
 const OPS: GatewayKey = { key: 'secret-ops', app: null, name: 'ops' } as GatewayKey
 const as = (key: string) => ({ authorization: `Bearer ${key}` })

@@ -1,23 +1,14 @@
 /** What a running gateway shows of itself: ids, metrics, spans, log lines, readiness, and what happens under overload. */
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { DEFAULT_LIMITS } from '../../src/gateway/index.ts'
-import { type Lead, openRemoteLead, postJson } from '../../src/runtimes/index.ts'
+import { type Lead, postJson } from '../../src/runtimes/index.ts'
 import { createLogger, createSpanExporter, otlpTarget } from '../../src/telemetry/index.ts'
 import { chatInit, scriptedTask, testGateway } from './scripted.ts'
-import { openStubLead, type StubLead } from './stub-lead.ts'
+import { stubbedLead } from './stubbed-lead.ts'
 
-let stub: StubLead
-let lead: Lead
-beforeAll(async () => {
-  stub = await openStubLead()
-  lead = openRemoteLead({ url: stub.url })
-})
-afterAll(async () => {
-  await lead.close()
-  await stub.close()
-})
+const { stub, lead } = await stubbedLead()
 
 const SECRET = 'I lost my card'
 

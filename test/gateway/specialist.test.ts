@@ -1,23 +1,12 @@
 /** Requests that a specialist answers, and what happens where it does not. */
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type Lead, openRemoteLead } from '../../src/runtimes/index.ts'
+import { expect, test } from 'vitest'
 import { chatInit, scriptedTask, testGateway } from './scripted.ts'
-import { openStubLead, type StubLead } from './stub-lead.ts'
+import { stubbedLead } from './stubbed-lead.ts'
 
 const CHAT = '/v1/chat/completions'
 const LABEL =
   '{"type":"object","properties":{"label":{"enum":["card_lost","refund"]}},"required":["label"]}'
-let stub: StubLead
-let lead: Lead
-
-beforeAll(async () => {
-  stub = await openStubLead()
-  lead = openRemoteLead({ url: stub.url })
-})
-afterAll(async () => {
-  await lead.close()
-  await stub.close()
-})
+const { stub, lead } = await stubbedLead()
 
 const sure = scriptedTask({ name: 'intent', label: 'card_lost', score: 0.97 })
 const unsure = scriptedTask({ name: 'intent', label: 'card_lost', score: 0.31 })

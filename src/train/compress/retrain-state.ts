@@ -1,12 +1,12 @@
 /** What a broken-off training of a smaller model needs to go on: its recipe, its checkpoint, or its result. Knows no training. */
-import { mkdir, readFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { UnderstudyError } from '../../errors.ts'
 import { readSafetensors } from '../../formats/index.ts'
 import { readClassifier, readEncoderWeights, writeEncoderWeights } from '../../models/index.ts'
 import { writeFileAtomic } from '../../platform/index.ts'
 import { parseRecipe, type Recipe } from '../fine-tune/recipe.ts'
+import { makeStateFolder } from '../state-folder.ts'
 import type { CompressibleModel } from './compress-types.ts'
 
 /** What depends on timing, and so must not be decided anew. */
@@ -30,14 +30,7 @@ const planSchema = z.object({ recipe: z.unknown(), rowCount: z.int().min(1) })
 
 /** @throws file-unreadable when the folder cannot be made */
 export async function openRetrainState(folder: string): Promise<RetrainState> {
-  try {
-    await mkdir(folder, { recursive: true })
-  } catch (cause) {
-    throw new UnderstudyError('file-unreadable', `${folder} cannot be written.`, {
-      help: 'Check free space and permissions of the data folder.',
-      cause,
-    })
-  }
+  await makeStateFolder(folder)
   const path = (identity: string, ending: string) => join(folder, `${identity}.${ending}`)
   return {
     checkpointPath: join(folder, 'checkpoint.safetensors'),

@@ -5,6 +5,7 @@ import { sha256 } from '../../platform/index.ts'
 import { type Clock, canonicalJson, createRng, softmax } from '../../util/index.ts'
 import { embedRows } from '../fine-tune/embed-rows.ts'
 import { type FineTuneOptions, fineTune, type TrainingRows } from '../fine-tune/fine-tune.ts'
+import { measureMsPerRow, PROBE_ROWS } from '../fine-tune/measure-pace.ts'
 import { completeRecipe, type Recipe } from '../fine-tune/recipe.ts'
 import { tunedWeights } from '../fine-tune/tuned-weights.ts'
 import { openHeadFitter } from '../head/fit-head.ts'
@@ -35,7 +36,6 @@ const MAX_EPOCHS = 10
 const LEARNING_RATE = 2e-4
 /** Of the budget, by the pace of a few steps. */
 const BUDGET_SHARE = 0.9
-const PROBE_ROWS = 160
 /** Fewer than these are not worth a variant, unless there are no more. */
 const MIN_ROWS = 500
 const CHECKPOINT_MS = 10_000
@@ -152,18 +152,8 @@ async function makePlan(
   { lesson, seed, clock }: RetrainOptions,
 ): Promise<RetrainPlan | null> {
   const recipe: Recipe = { ...baseRecipe(seed), temperature: lesson.temperature }
-  let [firstMs, firstRows, msPerRow] = [0, 0, 0]
-  await fineTune({
-    ...job,
-    rows: { ...job.rows, subset: someRows(job.rows, PROBE_ROWS, seed) },
-    recipe,
-    onStep({ step, rowCount: done }) {
-      const nowMs = clock.monotonic()
-      // The first step also allocates.
-      if (step === 1) [firstMs, firstRows] = [nowMs, done]
-      else msPerRow = (nowMs - firstMs) / (done - firstRows)
-    },
-  })
+  const probe = { ...job.rows, subset: someRows(job.rows, PROBE_ROWS, seed) }
+  const msPerRow = await measureMsPerRow({ ...job, rows: probe, recipe }, clock)
   const whole = job.rows.sequences.length
   const affordable = Math.floor((BUDGET_SHARE * job.pace.leftMs()) / Math.max(1e-3, msPerRow))
   if (affordable < Math.min(MIN_ROWS, whole)) return null

@@ -2,7 +2,6 @@
 import type { Tokenizer } from '../../models/index.ts'
 import type { HeadKind } from '../fine-tune/classifier-graph.ts'
 import type { Recipe } from '../fine-tune/recipe.ts'
-import { labelNameRows } from './label-names.ts'
 import type { LabelledRow, TrainTask } from './labelled-rows.ts'
 import { bioLabels, spansToBio, splitWords, type Word } from './spans.ts'
 import { type TrainingRows, unitStarts } from './training-rows.ts'
@@ -41,15 +40,16 @@ export interface EncodeOptions {
   readonly task: TrainTask
   readonly labels: readonly string[]
   readonly tokenizer: Tokenizer
+  /** Names of labels as rows, put after those given. */
+  readonly names?: readonly LabelledRow[]
   /** Called between chunks of rows. @throws cancelled */
   readonly breathe: () => Promise<void>
 }
 
 export async function encodeRows(
   given: readonly LabelledRow[],
-  { task, labels, tokenizer, breathe }: EncodeOptions,
+  { task, labels, tokenizer, names = [], breathe }: EncodeOptions,
 ): Promise<EncodedRows> {
-  const names = task === 'label' ? labelNameRows(labels) : []
   const rows = [...given, ...names]
   const sequences: number[][] = []
   const words: Word[][] = []

@@ -17,6 +17,7 @@ import {
   fineTune,
   type StepProgress,
 } from '../fine-tune/fine-tune.ts'
+import { measureMsPerRow, PROBE_ROWS } from '../fine-tune/measure-pace.ts'
 import { computePrefix, type PrefixCache, prefixBytes } from '../fine-tune/prefix-cache.ts'
 import type { Recipe } from '../fine-tune/recipe.ts'
 import { tunedWeights } from '../fine-tune/tuned-weights.ts'
@@ -86,7 +87,6 @@ const MAX_LOSS_CELLS = 20_000_000
 /** Epochs without improvement before a fit ends: a quarter of them, at least this many. */
 const PATIENCE = 2
 const PROGRESS_MS = 200
-const PROBE_ROWS = 160
 
 /** Only the states and embeddings of the layer asked for last are kept: memory is bounded by one cache. */
 export async function openFitContext(options: FitContextOptions): Promise<FitContext> {
@@ -308,10 +308,7 @@ export async function measurePace(context: FitContext, recipe: Recipe): Promise<
   const subset = createRng('probe')
     .shuffle([...split.training])
     .slice(0, PROBE_ROWS)
-  let firstMs = 0
-  let firstRows = 0
-  let msPerRow = 0
-  await fineTune({
+  const job: FineTuneOptions = {
     config,
     weights,
     rows: trainingRows(encoded, recipe, subset),
@@ -319,12 +316,6 @@ export async function measurePace(context: FitContext, recipe: Recipe): Promise<
     runtime,
     pace,
     prefix,
-    onStep({ step, rowCount }) {
-      const nowMs = clock.monotonic()
-      // The first step also allocates.
-      if (step === 1) [firstMs, firstRows] = [nowMs, rowCount]
-      else msPerRow = (nowMs - firstMs) / (rowCount - firstRows)
-    },
-  })
-  return msPerRow
+  }
+  return measureMsPerRow(job, clock)
 }

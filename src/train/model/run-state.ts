@@ -1,11 +1,12 @@
 /** What a broken-off run needs to go on: what the search has tried, and a folder for its checkpoint. */
-import { mkdir, readFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { UnderstudyError } from '../../errors.ts'
 import { sha256, writeFileAtomic } from '../../platform/index.ts'
 import { canonicalJson } from '../../util/index.ts'
 import { parseRecipe, type Recipe } from '../fine-tune/recipe.ts'
+import { makeStateFolder } from '../state-folder.ts'
 import type { RunRecord, Tried } from './run-record.ts'
 
 /** Decisions of the search that must not be taken anew: they depended on timing. */
@@ -43,14 +44,7 @@ const schema = z.looseObject({
 export async function openRunState(stateDir: string, order: unknown): Promise<RunState> {
   const folder = join(stateDir, sha256(canonicalJson(order)).slice(0, 16))
   const path = join(folder, 'state.json')
-  try {
-    await mkdir(folder, { recursive: true })
-  } catch (cause) {
-    throw new UnderstudyError('file-unreadable', `${folder} cannot be written.`, {
-      help: 'Check free space and permissions of the data folder.',
-      cause,
-    })
-  }
+  await makeStateFolder(folder)
   const text = await readFile(path, 'utf8').catch(() => null)
   return {
     folder,

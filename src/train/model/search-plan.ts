@@ -51,14 +51,12 @@ export function candidateRecipes(
   options: CandidateOptions,
 ): readonly RecipeCandidate[] {
   const { config, seed, fixed, batchTokens, rowsPerLabel = null, leftOpen = null } = options
+  const areFew = rowsPerLabel !== null && rowsPerLabel <= FEW_ROWS_PER_LABEL
+  const common = { scale: 20, seed, batchTokens, ...TUNING, labelNames: areFew }
   const make = (name: string, given: Parameters<typeof completeRecipe>[0]): RecipeCandidate => ({
     name,
     recipe: completeRecipe({
-      scale: 20,
-      seed,
-      batchTokens,
-      ...TUNING,
-      labelNames: areFew,
+      ...common,
       ...given,
       epochCount: enoughEpochs(given.epochCount ?? 1, options),
       ...fixed,
@@ -70,20 +68,11 @@ export function candidateRecipes(
       const name = `${method}, ${layerCount === config.layerCount ? 'all' : `top ${layerCount}`} layers`
       return make(name, { method, layerCount, learningRate, epochCount })
     }
-  const areFew = rowsPerLabel !== null && rowsPerLabel <= FEW_ROWS_PER_LABEL
   const [full, lora] = [tuning('full'), tuning('lora')]
   const deep = full(config.layerCount, 1e-4, 3)
   const contrastive = (): RecipeCandidate => ({
     name: 'contrastive',
-    recipe: completeRecipe({
-      scale: 20,
-      seed,
-      batchTokens,
-      ...TUNING,
-      labelNames: areFew,
-      method: 'contrastive',
-      ...fixed,
-    }),
+    recipe: completeRecipe({ ...common, method: 'contrastive', ...fixed }),
   })
   if (options.kind === 'tokens' && (method === 'full' || method === 'auto')) {
     // A sentence encoder's upper layers have words pooled into one; naming them takes all layers, and larger steps.

@@ -21,6 +21,7 @@ import { type EncodedRows, encodeRows } from './encode-rows.ts'
 import type { TrainedParts } from './export-model.ts'
 import { type FitContext, fitRecipe, openFitContext, type RecipeFit } from './fit-recipe.ts'
 import { type InnerSplit, splitInner } from './inner-split.ts'
+import { labelNameRows } from './label-names.ts'
 import {
   type CheckedRows,
   checkLabelledRows,
@@ -99,6 +100,7 @@ export async function trainModel(options: TrainModelOptions): Promise<TrainedMod
     task,
     labels: checked.labels,
     tokenizer: tokenizerOf(base.files, config),
+    names: task === 'label' ? labelNameRows(checked.labels) : [],
     breathe: pace.breathe,
   })
   const order = { task, weightsHash, dataHash: checked.dataHash, ...orderOf(options) }

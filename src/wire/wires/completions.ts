@@ -1,7 +1,7 @@
 /** Legacy text completions: captured, never learned from. */
 import { addDelta } from '../accumulate.ts'
-import { addHead } from '../fold.ts'
-import { isObject, tryJson } from '../json.ts'
+import { createChoicesFold } from '../fold.ts'
+import { isObject } from '../json.ts'
 import { CHAT } from './chat.ts'
 import { type Json, passedRequest, readEnvelope } from './translate.ts'
 import type { StreamFold, Wire } from './wire.ts'
@@ -32,48 +32,15 @@ function chatOf(response: Json): Json {
   return { ...response, choices }
 }
 
-/** More choices than the API gives. */
-const MAX_CHOICES = 256
-
 function createTextFold(): StreamFold {
-  const choices = new Map<number, Record<string, unknown>>()
-  let head: Record<string, unknown> | null = null
-  let usage: unknown = null
-  let error: Json | null = null
-  let isDone = false
-  const addChoice = (item: unknown): void => {
-    if (!isObject(item)) return
-    const index = typeof item.index === 'number' ? item.index : 0
-    let choice = choices.get(index)
-    if (choice === undefined) {
-      if (choices.size >= MAX_CHOICES) return
-      choice = { text: '' }
-      choices.set(index, choice)
-    }
-    addDelta(choice, { ...item, index })
-  }
-  return {
-    add({ data }) {
-      if (data.trim() === '[DONE]') {
-        isDone = true
-        return
-      }
-      const chunk = tryJson(data)?.value
-      if (!isObject(chunk)) return
-      if (isObject(chunk.error)) error = chunk
-      head = addHead(head ?? {}, chunk)
-      if (isObject(chunk.usage)) usage = chunk.usage
-      if (Array.isArray(chunk.choices)) for (const item of chunk.choices) addChoice(item)
-    },
-    result() {
-      if (error !== null) return { response: error, isComplete: isDone }
-      if (head === null) return { response: null, isComplete: isDone }
-      const all = [...choices].sort(([a], [b]) => a - b).map(([, choice]) => choice)
-      const isFinished = all.length > 0 && all.every(choice => choice.finish_reason != null)
-      return {
-        response: { ...head, choices: all, ...(usage === null ? {} : { usage }) },
-        isComplete: isDone || isFinished,
-      }
-    },
-  }
+  return createChoicesFold<Record<string, unknown>>({
+    open: () => ({ text: '' }),
+    add: addDelta,
+    isFinished: choice => choice.finish_reason != null,
+    response: (head, choices, usage) => ({
+      ...head,
+      choices: choices.map(([, choice]) => choice),
+      ...(usage === null ? {} : { usage }),
+    }),
+  })
 }
