@@ -3,14 +3,16 @@
  * added latency at a fixed rate, memory with many open streams, and memory over time.
  *
  *   npm run build && node bench/serve.mjs [--parts throughput,rate,streams,soak] [--seconds 5] [--rounds 3] [--rate 500]
- *                                         [--streams 2000] [--soak-minutes 3] [--workers 1] [--other URL] [--out FILE]
+ *                                         [--streams 2000] [--soak-minutes 3] [--workers 1] [--litellm PYTHON] [--out FILE]
  *
  * Load generator, stub lead, proxy and gateway are processes on the same cores; ways take turns, round by round. Bodies
- * have 2 kB each way. `--other` adds a gateway that somebody else started before the same stub (`--stub-port` fixes its
- * port), such as LiteLLM. Processor time per request stands beside requests per second, since it depends less on
- * what else the machine does.
+ * have 2 kB each way. `--litellm` names the Python of an environment with `litellm[proxy]`: its proxy takes its turns as
+ * well, and latencies are taken once more at half of the rate that saturates it. Processor time per request stands beside
+ * requests per second, since it depends less on what else the machine does.
  */
+import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -21,6 +23,7 @@ import {
   processorSeconds,
   residentMb,
   startGateway,
+  startLitellm,
   startProxy,
   startStub,
 } from './lib/processes.mjs'
@@ -35,8 +38,7 @@ const { values: options } = parseArgs({
     streams: { type: 'string', default: '2000' },
     'soak-minutes': { type: 'string', default: '3' },
     workers: { type: 'string', default: '1' },
-    other: { type: 'string' },
-    'stub-port': { type: 'string', default: '0' },
+    litellm: { type: 'string' },
     out: { type: 'string' },
   },
 })
@@ -48,18 +50,26 @@ const TEXT = 'word '.repeat(380)
 const scratch = mkdtempSync(join(tmpdir(), 'understudy-serve-'))
 const around = surroundings()
 console.log(surroundingsLine(around))
-const stub = await startStub(options['stub-port'])
+const stub = await startStub()
 const gateway = await startGateway(join(scratch, 'data'), {
   lead: `${stub.address}/v1`,
   env: { XDG_CONFIG_HOME: join(scratch, 'config') },
   options: options.workers === '1' ? [] : ['--workers', options.workers],
 })
 const proxy = await startProxy(stub.address)
+const litellm =
+  options.litellm === undefined
+    ? null
+    : await startLitellm(options.litellm, {
+        lead: `${stub.address}/v1`,
+        folder: scratch,
+        port: await freePort(),
+      })
 const ways = {
   'stub, direct': stub,
   'bare proxy': proxy,
   understudy: gateway,
-  ...(options.other === undefined ? {} : { other: { address: options.other, pid: null } }),
+  ...(litellm === null ? {} : { LiteLLM: litellm }),
 }
 const clients = Object.fromEntries(
   Object.entries(ways).map(([name, { address }]) => [
@@ -76,9 +86,19 @@ try {
 } finally {
   for (const client of Object.values(clients)) await client.close()
   await gateway.stop()
+  await litellm?.stop()
   await proxy.stop()
   await stub.stop()
   rmSync(scratch, { recursive: true, force: true })
+}
+
+async function freePort() {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address()
+  server.close()
+  await once(server, 'close')
+  return port
 }
 
 function caller(way, { delayMs = 0, stream = false } = {}) {
@@ -147,24 +167,26 @@ async function throughput() {
 
 /** Open loop at a fixed rate before a stub of 50 ms; latency from the moment a request was due. */
 async function rate() {
-  const perSecond = Number(options.rate)
+  const others = Object.keys(ways).filter(name => name !== 'LiteLLM')
+  const rows = await latencies(Number(options.rate), others)
+  if (litellm === null) return rows
+  const saturation = await closedLoop(caller('LiteLLM'), { connections: 16, seconds: SECONDS })
+  const half = Math.max(1, Math.floor(saturation.perSecond / 2))
+  return [...rows, ...(await latencies(half, Object.keys(ways)))]
+}
+
+async function latencies(perSecond, names) {
   const rows = []
   for (const stream of [false, true]) {
     let direct
-    for (const name of Object.keys(ways)) {
+    for (const name of names) {
       const call = caller(name, { delayMs: 50, stream })
       await openLoop(call, { perSecond, seconds: 2 })
       const { timesMs, failedCount } = await openLoop(call, { perSecond, seconds: SECONDS })
       const figures = summary(timesMs)
       direct ??= figures
-      rows.push({
-        stream,
-        name,
-        failedCount,
-        ...figures,
-        addedP50: figures.p50 - direct.p50,
-        addedP99: figures.p99 - direct.p99,
-      })
+      const [addedP50, addedP99] = [figures.p50 - direct.p50, figures.p99 - direct.p99]
+      rows.push({ perSecond, stream, name, failedCount, ...figures, addedP50, addedP99 })
     }
   }
   console.log(`\nOpen loop, ${perSecond} requests/s, ${SECONDS} s each, stub of 50 ms\n`)

@@ -1,6 +1,8 @@
 /** Child processes of the benchmarks: `understudy up` and the stub lead, each ready when it has printed its address. */
 import { spawn } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 
 const BIN = fileURLToPath(new URL('../../bin/understudy.js', import.meta.url))
@@ -29,6 +31,48 @@ export function startStub(port = '0') {
 /** A bare reverse proxy before an address. */
 export function startProxy(address) {
   return start([PROXY, address], {})
+}
+
+/** A LiteLLM proxy of one worker before an OpenAI-compatible address; `python` is that of the environment it is installed in. */
+export async function startLitellm(python, { lead, folder, port }) {
+  const config = join(folder, 'litellm.yaml')
+  const target = { model: 'openai/*', api_base: lead, api_key: 'none' }
+  writeFileSync(
+    config,
+    JSON.stringify({ model_list: [{ model_name: '*', litellm_params: target }] }),
+  )
+  const startMs = performance.now()
+  const args = ['--config', config, '--host', '127.0.0.1', '--port', String(port)]
+  const child = spawn(join(dirname(python), 'litellm'), [...args, '--num_workers', '1'], {
+    stdio: 'ignore',
+    env: { ...process.env, LITELLM_LOCAL_MODEL_COST_MAP: 'True', LITELLM_LOG: 'ERROR' },
+  })
+  let isGone = false
+  const exited = new Promise(resolve => child.once('exit', resolve)).then(() => {
+    isGone = true
+  })
+  child.once('error', () => {
+    isGone = true
+  })
+  const address = `http://127.0.0.1:${port}`
+  for (;;) {
+    if (isGone) throw new Error(`${args.join(' ')} ended before it answered`)
+    const isReady = await fetch(`${address}/health/liveliness`).then(
+      ({ ok }) => ok,
+      () => false,
+    )
+    if (isReady) break
+    await sleep(200)
+  }
+  return {
+    address,
+    pid: child.pid,
+    readyMs: performance.now() - startMs,
+    async stop() {
+      child.kill('SIGTERM')
+      await exited
+    },
+  }
 }
 
 /** Processor seconds of a process so far, its threads included; null where the system does not say. */

@@ -21,9 +21,7 @@ const HOP_BY_HOP: ReadonlySet<string> = new Set([
 const PLAIN_CONNECTION = /^(?:keep-alive|close)?$/iu
 
 /** Headers to send on, names in lower case: without those of this hop, and without those that `connection` names. */
-export function endToEndHeaders(
-  headers: Readonly<Record<string, string>>,
-): Readonly<Record<string, string>> {
+export function endToEndHeaders(headers: Readonly<Record<string, string>>): Record<string, string> {
   const { connection = '' } = headers
   const named = PLAIN_CONNECTION.test(connection) ? [] : connection.toLowerCase().split(',')
   const dropped = named.map(name => name.trim())

@@ -1,6 +1,7 @@
 /** A lead behind any OpenAI-compatible API. Moves bytes; knows nothing of what they say. */
-import { Agent, type Dispatcher, request as send } from 'undici'
+import { type Dispatcher, Pool } from 'undici'
 import { UnderstudyError } from '../errors.ts'
+import { call } from './http-call.ts'
 import { endToEndHeaders } from './http-headers.ts'
 import type { Lead, LeadRequest, LeadResponse } from './types.ts'
 
@@ -39,7 +40,9 @@ export function openRemoteLead({
   socketPath,
 }: RemoteLeadOptions): Lead {
   const base = baseOf(url)
-  const agent = new Agent({
+  const { origin, pathname } = new URL(base)
+  const prefix = pathname === '/' ? '' : pathname
+  const pool = new Pool(origin, {
     connections: connectionCount,
     pipelining: 1,
     headersTimeout: headersTimeoutMs,
@@ -51,24 +54,27 @@ export function openRemoteLead({
     name: `${base}/v1`,
     async send({ method, path, headers, body, signal }: LeadRequest): Promise<LeadResponse> {
       try {
-        const response = await send(`${base}${path}`, {
-          dispatcher: agent,
-          method: method as Dispatcher.HttpMethod,
-          headers: { ...endToEndHeaders(headers), ...credentials },
-          body,
+        const answer = await call(
+          pool,
+          {
+            path: `${prefix}${path}`,
+            method: method as Dispatcher.HttpMethod,
+            headers: Object.assign(endToEndHeaders(headers), credentials),
+            body,
+          },
           signal,
-        })
+        )
         return {
-          status: response.statusCode,
-          headers: flatHeaders(response.headers),
-          body: translated(response.body, base),
+          status: answer.status,
+          headers: flatHeaders(answer.headers),
+          body: translated(answer.body, base),
         }
       } catch (error) {
         throw upstreamError(error, base)
       }
     },
-    close: () => agent.destroy(),
-    drain: () => agent.close(),
+    close: () => pool.destroy(),
+    drain: () => pool.close(),
   }
 }
 
@@ -103,19 +109,25 @@ function flatHeaders(headers: Readonly<Record<string, string | string[] | undefi
     flat[name] = Array.isArray(value) ? value.join(', ') : value
   }
   const length = flat['content-length']
-  const endToEnd = endToEndHeaders(flat)
-  return length === undefined ? endToEnd : { ...endToEnd, 'content-length': length }
+  const kept = endToEndHeaders(flat)
+  if (length !== undefined) kept['content-length'] = length
+  return kept
 }
 
-async function* translated(
-  body: AsyncIterable<Uint8Array>,
+/** The body with errors of ours. */
+function translated(
+  body: AsyncIterableIterator<Uint8Array>,
   base: string,
-): AsyncGenerator<Uint8Array> {
-  try {
-    yield* body
-  } catch (error) {
+): AsyncIterable<Uint8Array> {
+  const translate = (error: unknown): never => {
     throw upstreamError(error, base)
   }
+  const iterator: AsyncIterableIterator<Uint8Array> = {
+    next: () => body.next().catch(translate),
+    return: () => body.return?.() as Promise<IteratorResult<Uint8Array>>,
+    [Symbol.asyncIterator]: () => iterator,
+  }
+  return iterator
 }
 
 const TIMEOUTS: ReadonlySet<string> = new Set([

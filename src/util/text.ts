@@ -1,8 +1,13 @@
 /** Text helpers that know nothing of any model or wire. */
 
+/** White space that is more than one blank. */
+const UNEVEN_SPACE = /[^\S ]| {2}/u
+
 /** The form under which two inputs count as the same: NFKC, lower case, white space collapsed. */
 export function normaliseText(text: string): string {
-  return text.normalize('NFKC').toLowerCase().replace(/\s+/gu, ' ').trim()
+  const folded = text.normalize('NFKC').toLowerCase()
+  // Replacing each blank by itself would cost four fifths of the time, on the path of every request.
+  return (UNEVEN_SPACE.test(folded) ? folded.replace(/\s+/gu, ' ') : folded).trim()
 }
 
 /** JSON with object keys sorted at every depth, so that equal values give equal strings. */

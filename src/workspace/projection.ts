@@ -59,11 +59,21 @@ export function projectRecord(record: LedgerRecord, describe: DescribeTrace): Mu
   return batch
 }
 
-/** Adds what `part` holds to `batch`. */
-export function mergeInto(batch: MutableBatch, part: MutableBatch): void {
-  for (const key of Object.keys(part) as (keyof MutableBatch)[]) {
-    for (const row of part[key]) (batch[key] as unknown[]).push(row)
+/** What all parts hold. Each trace names its task; one row a task is enough, the one with the earliest place. */
+export function merged(parts: readonly MutableBatch[]): MutableBatch {
+  const batch = emptyBatch()
+  for (const part of parts) {
+    for (const key of Object.keys(part) as (keyof MutableBatch)[]) {
+      for (const row of part[key]) (batch[key] as unknown[]).push(row)
+    }
   }
+  const earliest = new Map<string, MutableBatch['tasks'][number]>()
+  for (const task of batch.tasks) {
+    const known = earliest.get(task.id)
+    if (known === undefined || task.place < known.place) earliest.set(task.id, task)
+  }
+  batch.tasks = [...earliest.values()]
+  return batch
 }
 
 function addErasure(batch: MutableBatch, { trace, identityHash }: ErasurePayload): void {

@@ -14,7 +14,7 @@ import {
   type WriterFolder,
 } from '../ledger/index.ts'
 import type { Cursor, Store } from '../store/index.ts'
-import { emptyBatch, type MutableBatch, mergeInto, projectRecord } from './projection.ts'
+import { emptyBatch, type MutableBatch, merged, projectRecord } from './projection.ts'
 import type { DescribeTrace } from './types.ts'
 
 export interface Projector {
@@ -252,8 +252,7 @@ class LedgerProjector implements Projector {
 
   /** One transaction; where the database refuses the content, halves, down to the record that it refuses. */
   async #apply(notes: readonly Noted[], fromSeq: number): Promise<void> {
-    const batch = emptyBatch()
-    for (const note of notes) mergeInto(batch, note.rows)
+    const batch = merged(notes.map(({ rows }) => rows))
     const last = (notes.at(-1) as Noted).position
     const cursor = { ...last, fromSeq }
     try {
