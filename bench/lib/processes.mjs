@@ -45,8 +45,15 @@ export async function startLitellm(python, { lead, folder, port }) {
   const args = ['--config', config, '--host', '127.0.0.1', '--port', String(port)]
   const child = spawn(join(dirname(python), 'litellm'), [...args, '--num_workers', '1'], {
     stdio: 'ignore',
-    env: { ...process.env, LITELLM_LOCAL_MODEL_COST_MAP: 'True', LITELLM_LOG: 'ERROR' },
+    env: {
+      ...process.env,
+      LITELLM_LOCAL_MODEL_COST_MAP: 'True',
+      LITELLM_LOG: 'ERROR',
+      // Without a key, as the others here are: this is loopback.
+      LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY: 'true',
+    },
   })
+  process.once('exit', () => child.kill())
   let isGone = false
   const exited = new Promise(resolve => child.once('exit', resolve)).then(() => {
     isGone = true
@@ -103,6 +110,7 @@ async function start(args, env) {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: { ...process.env, ...env },
   })
+  process.once('exit', () => child.kill())
   const exited = new Promise(resolve => child.once('exit', resolve))
   const address = await new Promise((resolve, reject) => {
     let text = ''

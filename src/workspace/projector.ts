@@ -53,7 +53,7 @@ export interface ProjectorOptions {
 
 const BATCH_RECORDS = 2_000
 /** Lets requests come together: a transaction of one row costs as much of this thread as one of fifty (2026-11-23). */
-const GATHER_MS = 250
+const GATHER_MS = 1_000
 const RETRY_MS_MIN = 100
 const RETRY_MS_MAX = 5_000
 const SETTLE_TRIES = 4
