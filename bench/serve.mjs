@@ -10,7 +10,7 @@
  * well, and latencies are taken once more at half of the rate that saturates it. Processor time per request stands beside
  * requests per second, since it depends less on what else the machine does.
  */
-import { once } from 'node:events'
+import { once, setMaxListeners } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -53,7 +53,8 @@ console.log(surroundingsLine(around))
 const stub = await startStub()
 const gateway = await startGateway(join(scratch, 'data'), {
   lead: `${stub.address}/v1`,
-  env: { XDG_CONFIG_HOME: join(scratch, 'config') },
+  // Callers who leave are told at `info`: two thousand of them where the streams end.
+  env: { XDG_CONFIG_HOME: join(scratch, 'config'), UNDERSTUDY_LOG_LEVEL: 'warn' },
   options: options.workers === '1' ? [] : ['--workers', options.workers],
 })
 const proxy = await startProxy(stub.address)
@@ -211,6 +212,7 @@ async function streams() {
   let firstCount = 0
   let eventCount = 0
   const stop = new AbortController()
+  setMaxListeners(0, stop.signal)
   const open = async () => {
     const response = await pool.request({
       path: '/v1/chat/completions',
