@@ -1,7 +1,13 @@
 import { describe, expect, it } from 'vitest'
 import { toyConfig } from '../../models/__fixtures__/toy-bert.ts'
 import { parseEncoderConfig } from '../../models/index.ts'
-import { type CandidateOptions, candidateRecipes, planTime } from './search-plan.ts'
+import {
+  type CandidateOptions,
+  candidateRecipes,
+  fewShotGuess,
+  planGuess,
+  planTime,
+} from './search-plan.ts'
 
 const config = {
   ...parseEncoderConfig({ config: JSON.stringify(toyConfig) }),
@@ -32,6 +38,16 @@ describe('candidateRecipes', () => {
     expect(names({ rowsPerLabel: 10 })).toContain('contrastive')
     expect(names({ rowsPerLabel: 100 })).not.toContain('contrastive')
     expect(names({ rowsPerLabel: null })).not.toContain('contrastive')
+  })
+
+  it('guesses where few rows a label have few rows held back, and for as long as there is time', () => {
+    const method = (rowsPerLabel: number | null, heldBackCount: number) =>
+      fewShotGuess({ ...options, rowsPerLabel }, heldBackCount)?.method
+    expect(method(10, 150)).toBe('contrastive')
+    expect([method(10, 400), method(17, 150), method(null, 150)]).toEqual(Array(3).fill(undefined))
+    const plan = (leftMs: number) =>
+      planGuess({ epochCount: 5, msPerRow: 1, allCount: 1000, leftMs })
+    expect([plan(60_000), plan(4_000), plan(2_000)]).toEqual([5, 3, null])
   })
 
   it('tries nothing twice with an encoder of two layers', () => {

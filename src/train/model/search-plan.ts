@@ -38,6 +38,8 @@ const TUNING = { dropout: 0.1, beta2: 0.98 } as const
  * name says something that they do not.
  */
 const FEW_ROWS_PER_LABEL = 16
+/** Rows held back that tell recipes two points apart; fewer rank them by chance, and are worth more as rows to learn from. */
+const ENOUGH_TO_CHOOSE_BY = 400
 /** From here on the frozen embedding hardly knows what is asked for: its layers must learn it, the lower ones too. */
 const MUCH_LEFT_OPEN = 0.4
 
@@ -96,6 +98,28 @@ export function candidateRecipes(
       return (isDeepFirst ? [deep, ...shallow] : [...shallow, full(1, 3e-4, 6), deep]).filter(isNew)
     }
   }
+}
+
+/**
+ * What to fit on all rows without trying it, where a label has few of them and too few would be held back to choose by: with ten rows a
+ * label, comparing rows gained two points on the frozen head in every draw (docs/log.md). Null elsewhere.
+ */
+export function fewShotGuess(options: CandidateOptions, heldBackCount: number): Recipe | null {
+  const { rowsPerLabel = null } = options
+  const areFew = rowsPerLabel !== null && rowsPerLabel <= FEW_ROWS_PER_LABEL
+  if (!areFew || heldBackCount >= ENOUGH_TO_CHOOSE_BY) return null
+  return candidateRecipes('contrastive', options)[0]?.recipe ?? null
+}
+
+/** As many epochs of a recipe on all rows as there is time for; null where even two are too long. */
+export function planGuess({
+  epochCount,
+  msPerRow,
+  allCount,
+  leftMs,
+}: Omit<TimeOptions, 'trainingCount' | 'reservedMs'>): number | null {
+  const most = Math.min(epochCount, affordable(PLANNED_SHARE * leftMs, msPerRow * allCount))
+  return most < Math.min(FEWEST_EPOCHS, epochCount) ? null : most
 }
 
 /** An encoder of two layers has no others to leave out. */

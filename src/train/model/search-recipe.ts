@@ -7,8 +7,11 @@ import { type FitContext, fitRecipe, measurePace, type RecipeFit } from './fit-r
 import type { RunRecord, Tried } from './run-record.ts'
 import type { RunState, SearchState } from './run-state.ts'
 import {
+  type CandidateOptions,
   candidateRecipes,
+  fewShotGuess,
   PLANNED_SHARE,
+  planGuess,
   planTime,
   type RecipeCandidate,
   type SearchMethod,
@@ -68,6 +71,11 @@ export async function searchRecipe(options: SearchOptions): Promise<SearchResult
     return choose(search, { recipe, rowsUsed: 'all', tried: [], fit: null, instead: null })
   }
   if (isHeadTried) await tryOne(search, { ...head, isRefit: true })
+  const guess = method === 'auto' ? await guessInTime(search) : null
+  if (guess !== null) {
+    const { tried } = search
+    return choose(search, { recipe: guess, rowsUsed: 'all', tried, fit: null, instead: null })
+  }
   for (const candidate of candidatesOf(search)) await tryInTime(search, candidate)
   // A budget too small for anything else still gives a model.
   if (bestTrial(search) === undefined) await tryOne(search, { ...head, isRefit: true })
@@ -104,10 +112,30 @@ function headCandidate({
 }
 
 function candidatesOf(search: Search): readonly RecipeCandidate[] {
-  const { method, fixed, seed, memoryBytes, context } = search
+  return candidateRecipes(search.method, candidateOptions(search))
+}
+
+/** The recipe for few rows of a label, for as many epochs as there is time for; null where it does not suit. */
+async function guessInTime(search: Search): Promise<Recipe | null> {
+  const { context } = search
+  const { encoded, split } = context
+  const guess = fewShotGuess(candidateOptions(search), split.selection.length)
+  if (guess === null) return null
+  context.onProgress?.({ stage: 'measuring', done: 0, total: 0, note: 'contrastive' })
+  const epochCount = planGuess({
+    epochCount: guess.epochCount,
+    msPerRow: await measurePace(context, guess),
+    allCount: encoded.sequences.length,
+    leftMs: leftOfBudget(search),
+  })
+  return epochCount === null ? null : { ...guess, epochCount }
+}
+
+function candidateOptions(search: Search): CandidateOptions {
+  const { fixed, seed, memoryBytes, context } = search
   const { config, encoded, split } = context
   const tokenCount = encoded.sequences.reduce((sum, one) => sum + one.length, 0)
-  return candidateRecipes(method, {
+  return {
     config,
     meanTokens: tokenCount / encoded.sequences.length,
     rowCount: split.training.length,
@@ -117,7 +145,7 @@ function candidatesOf(search: Search): readonly RecipeCandidate[] {
     rowsPerLabel: rowsPerLabel(search),
     leftOpen: leftOpen(search),
     kind: encoded.kind,
-  })
+  }
 }
 
 /** Null where a method that compares rows by their label does not suit. */

@@ -149,7 +149,11 @@ describe('trainModel', () => {
     expect(again.parts.head).toEqual(asked.parts.head)
     const rows = toyRows('label', 30)
     const few = await trainModel(options('label', { fixed }, { rows }))
-    expect(few.record.tried.map(({ name }) => name)).toContain('contrastive')
+    // Too few are held back to choose by: it is fitted on all of them untried, and says so.
+    expect(few.record.tried.map(({ name }) => name)).toEqual(['head on the frozen encoder'])
+    expect(few.record).toMatchObject({ recipe: { method: 'contrastive' }, rowsUsed: 'all' })
+    expect(few.record.metrics).toBeNull()
+    expect(few.notices.join()).toContain('comes from experience')
   })
 
   it('refuses to compare rows that have several labels, before anything is measured', async () => {

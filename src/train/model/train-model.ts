@@ -281,6 +281,10 @@ function noticesOf(
     notices.push(
       'There are too few rows to hold any back: nothing was measured, and the recipe is a guess.',
     )
+  } else if (plan.kind === 'search' && !tried.some(one => isSameRun(one.recipe, recipe))) {
+    notices.push(
+      'A label has few rows: the recipe comes from experience and was fitted on all of them. Measure the model on rows that it has not seen.',
+    )
   } else if (rowsUsed !== 'all') {
     notices.push('There was no time to fit again with the rows held back; give more with --budget.')
   }
