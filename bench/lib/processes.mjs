@@ -53,7 +53,7 @@ export async function startLitellm(python, { lead, folder, port }) {
       LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY: 'true',
     },
   })
-  process.once('exit', () => child.kill())
+  killWithUs(child)
   let isGone = false
   const exited = new Promise(resolve => child.once('exit', resolve)).then(() => {
     isGone = true
@@ -80,6 +80,17 @@ export async function startLitellm(python, { lead, folder, port }) {
       await exited
     },
   }
+}
+
+const children = new Set()
+process.once('exit', () => {
+  for (const child of children) child.kill()
+})
+
+/** A benchmark that fails leaves no process behind. */
+function killWithUs(child) {
+  children.add(child)
+  child.once('exit', () => children.delete(child))
 }
 
 /** Processor seconds of a process so far, its threads included; null where the system does not say. */
@@ -110,7 +121,7 @@ async function start(args, env) {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: { ...process.env, ...env },
   })
-  process.once('exit', () => child.kill())
+  killWithUs(child)
   const exited = new Promise(resolve => child.once('exit', resolve))
   const address = await new Promise((resolve, reject) => {
     let text = ''

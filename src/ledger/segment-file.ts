@@ -12,7 +12,7 @@ export interface SegmentIo {
 
 /** The real ones. */
 export const systemIo: SegmentIo = {
-  // Straight to the descriptor: the handle's own promises cost as much again as the write.
+  // Straight to the descriptor: this is on the path of every answer, and a handle's own write takes several promises.
   write: ({ fd }, bytes, position) =>
     new Promise((resolve, reject) => {
       write(fd, bytes, 0, bytes.length, position, (error, count) =>

@@ -46,7 +46,7 @@ function insertSql({ table, columns, key, conflict, where = 'true' }: BulkTable)
 /** What JSON makes of NUL and of half a surrogate pair, and of texts that spell it out. */
 const MAYBE_UNSTORABLE = /\\u(?:0000|d[89a-f])/u
 
-/** Calling back for each value costs several times as much as the text, so only rows that need it pay for it. */
+/** Only rows that need it pay for a call for each of their values. */
 function storableJson(rows: readonly BulkRow[]): string {
   const text = JSON.stringify(rows)
   return MAYBE_UNSTORABLE.test(text) ? JSON.stringify(rows, storable) : text

@@ -5,7 +5,7 @@ import {
   type CandidateOptions,
   candidateRecipes,
   fewShotGuess,
-  planGuess,
+  planEpochs,
   planTime,
 } from './search-plan.ts'
 
@@ -46,7 +46,7 @@ describe('candidateRecipes', () => {
     expect(method(10, 150)).toBe('contrastive')
     expect([method(10, 400), method(17, 150), method(null, 150)]).toEqual(Array(3).fill(undefined))
     const plan = (leftMs: number) =>
-      planGuess({ epochCount: 5, msPerRow: 1, allCount: 1000, leftMs })
+      planEpochs({ epochCount: 5, msPerRow: 1, rowCount: 1000, leftMs })
     expect([plan(60_000), plan(4_000), plan(2_000)]).toEqual([5, 3, null])
   })
 

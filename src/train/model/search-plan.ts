@@ -38,7 +38,7 @@ const TUNING = { dropout: 0.1, beta2: 0.98 } as const
  * name says something that they do not.
  */
 const FEW_ROWS_PER_LABEL = 16
-/** Rows held back that tell recipes two points apart; fewer rank them by chance, and are worth more as rows to learn from. */
+/** Rows held back that may rank recipes; 154 did so by chance (docs/log.md), and fewer are worth more as rows to learn from. A guess. */
 const ENOUGH_TO_CHOOSE_BY = 400
 /** From here on the frozen embedding hardly knows what is asked for: its layers must learn it, the lower ones too. */
 const MUCH_LEFT_OPEN = 0.4
@@ -102,7 +102,7 @@ export function candidateRecipes(
 
 /**
  * What to fit on all rows without trying it, where a label has few of them and too few would be held back to choose by: with ten rows a
- * label, comparing rows gained two points on the frozen head in every draw (docs/log.md). Null elsewhere.
+ * label, comparing rows did better than the frozen head in both draws that it was chosen on, by 1.7 and 2.2 points (docs/log.md). Null elsewhere.
  */
 export function fewShotGuess(options: CandidateOptions, heldBackCount: number): Recipe | null {
   const { rowsPerLabel = null } = options
@@ -111,14 +111,16 @@ export function fewShotGuess(options: CandidateOptions, heldBackCount: number): 
   return candidateRecipes('contrastive', options)[0]?.recipe ?? null
 }
 
-/** As many epochs of a recipe on all rows as there is time for; null where even two are too long. */
-export function planGuess({
+/** As many epochs over `rowCount` rows as there is time for; null where even two are too long. */
+export function planEpochs({
   epochCount,
   msPerRow,
-  allCount,
+  rowCount,
   leftMs,
-}: Omit<TimeOptions, 'trainingCount' | 'reservedMs'>): number | null {
-  const most = Math.min(epochCount, affordable(PLANNED_SHARE * leftMs, msPerRow * allCount))
+}: Pick<TimeOptions, 'epochCount' | 'msPerRow' | 'leftMs'> & {
+  readonly rowCount: number
+}): number | null {
+  const most = Math.min(epochCount, affordable(PLANNED_SHARE * leftMs, msPerRow * rowCount))
   return most < Math.min(FEWEST_EPOCHS, epochCount) ? null : most
 }
 
@@ -172,8 +174,8 @@ export function planTime(options: TimeOptions): TimePlan | null {
     return { epochCount: Math.min(both, epochCount), isRefit: true }
   }
   if (reservedMs > 0) return null
-  const alone = Math.min(epochCount, affordable(freeMs, msPerRow * trainingCount))
-  return alone < Math.min(FEWEST_EPOCHS, epochCount) ? null : { epochCount: alone, isRefit: false }
+  const alone = planEpochs({ epochCount, msPerRow, rowCount: trainingCount, leftMs })
+  return alone === null ? null : { epochCount: alone, isRefit: false }
 
   function fitsReserve(reserve: number): boolean {
     return msPerRow * trainingCount * Math.min(both, epochCount) + reserve <= freeMs

@@ -11,7 +11,7 @@ import {
   candidateRecipes,
   fewShotGuess,
   PLANNED_SHARE,
-  planGuess,
+  planEpochs,
   planTime,
   type RecipeCandidate,
   type SearchMethod,
@@ -122,10 +122,10 @@ async function guessInTime(search: Search): Promise<Recipe | null> {
   const guess = fewShotGuess(candidateOptions(search), split.selection.length)
   if (guess === null) return null
   context.onProgress?.({ stage: 'measuring', done: 0, total: 0, note: 'contrastive' })
-  const epochCount = planGuess({
+  const epochCount = planEpochs({
     epochCount: guess.epochCount,
     msPerRow: await measurePace(context, guess),
-    allCount: encoded.sequences.length,
+    rowCount: encoded.sequences.length,
     leftMs: leftOfBudget(search),
   })
   return epochCount === null ? null : { ...guess, epochCount }
