@@ -56,6 +56,13 @@ describe('renderTrainReport', () => {
     expect(text).toContain('--recipe 0123456789abcdef')
   })
 
+  it('gives a recipe that was fitted untried no figures of others', () => {
+    const text = renderTrainReport(report({ metrics: null }))
+    expect(text).toContain('Trained on 120 rows in 15.5 s.')
+    expect(text).toMatch(/full +2 +0\.3000 +90\.0 %/)
+    expect(text).not.toContain('chosen')
+  })
+
   it('plots both losses from the highest to the lowest', () => {
     const plot = renderTrainReport(report()).split('\n')
     const at = plot.findIndex(line => line.startsWith('loss by epoch'))

@@ -44,8 +44,8 @@ function summary(record: RunRecord): string {
 
 function triedTable(record: RunRecord): string {
   if (record.tried.length === 0) return ''
-  const [score] = Object.keys(record.metrics?.scores ?? {})
-  const best = Math.min(...record.tried.map(one => one.metrics?.logLoss ?? Infinity))
+  const measured = record.tried.flatMap(({ metrics }) => metrics ?? [])
+  const [score] = Object.keys(measured[0]?.scores ?? {})
   return renderTable(
     [
       { title: 'tried' },
@@ -61,7 +61,8 @@ function triedTable(record: RunRecord): string {
       metrics === null ? (ended ?? 'diverged') : metrics.logLoss.toFixed(4),
       metrics === null ? '–' : percent(metrics.scores[score ?? ''] ?? 0),
       seconds.toFixed(1),
-      metrics?.logLoss === best ? '← chosen' : '',
+      // A recipe that was fitted untried has no figures, and none of these are its own.
+      metrics !== null && metrics.logLoss === record.metrics?.logLoss ? '← chosen' : '',
     ]),
   )
 }

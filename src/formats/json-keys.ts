@@ -6,7 +6,7 @@
  */
 export function duplicateKey(json: string): string | undefined {
   const open: (Set<string> | null)[] = []
-  for (const match of json.matchAll(/"(?:[^"\\]|\\.)*"(\s*:)?|[{}[\]]/gu)) {
+  for (const match of json.matchAll(/"[^"\\]*(?:\\.[^"\\]*)*"(\s*:)?|[{}[\]]/gu)) {
     const [token, colon] = match
     if (token === '{') open.push(new Set())
     else if (token === '[') open.push(null)

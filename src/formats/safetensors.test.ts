@@ -51,8 +51,7 @@ describe('readSafetensors', () => {
     const file = fileOf(`${JSON.stringify({ a: entry([1], 0, 4) })} `, 4)
     const moved = new Uint8Array(file.length + 1)
     moved.set(file, 1)
-    for (const start of [0, 1]) {
-      const bytes = start === 0 ? file : moved.subarray(1)
+    for (const bytes of [file, moved.subarray(1), Buffer.from(moved.buffer, 1)]) {
       const tensor = readSafetensors(bytes).tensors.get('a') as SafetensorsTensor
       expect([...float32Values('a', tensor)]).toEqual([0])
     }

@@ -69,7 +69,8 @@ export function float32Values(name: string, tensor: SafetensorsTensor): Float32A
   const { bytes, type } = tensor
   switch (type) {
     case 'F32': {
-      const aligned = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice()
+      // Not `slice`: that of a Buffer, which is what files are read into, copies nothing.
+      const aligned = bytes.byteOffset % 4 === 0 ? bytes : new Uint8Array(bytes)
       return new Float32Array(aligned.buffer, aligned.byteOffset, aligned.byteLength / 4)
     }
     case 'BF16':

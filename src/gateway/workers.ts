@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { ERRORS, type ErrorCode, UnderstudyError } from '../errors.ts'
 import { builtModule } from '../platform/index.ts'
 import { processChannel } from '../store/index.ts'
+import { type MetricFamily, mergeMetrics } from '../telemetry/index.ts'
 import type { Clock } from '../util/index.ts'
 import type { OwnedWorkspace } from '../workspace/index.ts'
 import type { Gateway } from './app.ts'
@@ -28,7 +29,7 @@ export interface WorkersOptions {
 }
 
 export interface Workers extends Listening {
-  /** Of the workers that answer at once. */
+  /** Of the workers that run; those that have ended go on counting with the first of them. */
   stats(): Promise<readonly ProcessStats[]>
   /** Tells all of them that what is live has changed. */
   refresh(): void
@@ -54,6 +55,9 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
   // One number for all, also for those who follow when all have died.
   const port = options.order.port === 0 ? await freePort(options.order.host) : options.order.port
   const running = new Map<number, Worker>()
+  const lastStats = new Map<Worker, ProcessStats>()
+  /** What workers that have ended had counted. */
+  let departed: readonly MetricFamily[] = []
   const timers = new Set<NodeJS.Timeout>()
   let isStopping = false
   let lastId = 0
@@ -89,6 +93,9 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
     })
     worker.once('exit', (code, signal) => {
       running.delete(number)
+      const counted = (lastStats.get(worker)?.families ?? []).filter(({ type }) => type !== 'gauge')
+      lastStats.delete(worker)
+      departed = mergeMetrics([departed, counted])
       if (isStopping) return
       const isQuick = clock.monotonic() - startMs < QUICK_DEATH_MS
       const waitMs = isQuick ? Math.min(BACKOFF_MS_MAX, 500 * 2 ** deaths) : 0
@@ -126,8 +133,16 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
     close: ({ graceMs = 10_000 } = {}) => close(graceMs),
     stats: async () => {
       const id = ++lastId
-      const all = await Promise.all([...running.values()].map(worker => statsOf(worker, id)))
-      return all.filter(stats => stats !== null)
+      await Promise.all(
+        [...running.values()].map(async worker => {
+          const stats = await statsOf(worker, id)
+          if (stats !== null && !worker.isDead()) lastStats.set(worker, stats)
+        }),
+      )
+      // Of one that is late, what it said last: counters that fall look like a restart to who reads them.
+      const [first, ...others] = [...running.values()].flatMap(one => lastStats.get(one) ?? [])
+      if (first === undefined) return []
+      return [{ ...first, families: mergeMetrics([first.families, departed]) }, ...others]
     },
     refresh() {
       for (const worker of running.values()) tell(worker, { understudy: 'worker-refresh' })

@@ -57,7 +57,7 @@ describe('compressFile', () => {
     const names = [...report.rows.map(row => row.name), ...report.leftOut]
     expect(events.map(event => event.note)).toEqual(names)
     expect(report.leftOut).toEqual(['int8, trimmed, 1 layer, healed'])
-    expect(notices).toEqual([expect.stringMatching(/no time to train these.*healed.*--budget/)])
+    expect(notices).toEqual([expect.stringMatching(/not be trained in time.*healed.*--budget/)])
     expect(report.rows.filter(row => row.certificate?.claimed)).toHaveLength(1)
     expect(report.fitCount + report.selectionCount).toBeGreaterThan(100)
     if (report.chosen === 'float32') {

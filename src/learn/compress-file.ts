@@ -7,15 +7,13 @@ import { canTrain, type InferenceRuntime } from '../runtimes/index.ts'
 import {
   type CompressedClassifier,
   type CompressReport,
-  checkLabelledRows,
   compressClassifier,
   defaultVariants,
 } from '../train/index.ts'
 import { canonicalJson } from '../util/index.ts'
 import { readRows, splitRoles } from './compress-rows.ts'
-import { type CompressSource, labelsFor, openCompressSource } from './compress-source.ts'
+import { labelsFor, openCompressSource } from './compress-source.ts'
 import type { JobEvent } from './job-messages.ts'
-import { readTrainData } from './train-data.ts'
 
 /** What `compress` jobs are asked to do; plain JSON. */
 export interface CompressParams {
@@ -74,7 +72,7 @@ export async function compressFile(
     labels,
     seed,
   })
-  const wasSeen = held === null && (await isTrainedOn(source, file, signal))
+  const wasSeen = held === null && source.hasSeen(rows.map(({ text }) => text))
   const stateDir = join(dataDir, 'training', `compress-${runKey(params)}`)
   const runtime = await openRuntime()
   try {
@@ -121,18 +119,6 @@ function runKey(params: CompressParams): string {
 
 const SEEN = 'The model was trained on these very rows, so none is left that could prove anything.'
 
-/** Whether the rows are, all together, those that `train` fitted the model to. */
-async function isTrainedOn(
-  { dataHash }: CompressSource,
-  file: string,
-  signal: AbortSignal,
-): Promise<boolean> {
-  if (dataHash === null) return false
-  // A file that `train` does not read is not the one that it was trained on.
-  const read = await readTrainData(file, 'label', {}, signal).catch(() => null)
-  return read !== null && checkLabelledRows('label', read.rows).dataHash === dataHash
-}
-
 function noticesOf(
   { leftOut }: CompressReport,
   { wasSeen, hasOwnClassifier }: { readonly wasSeen: boolean; readonly hasOwnClassifier: boolean },
@@ -140,7 +126,9 @@ function noticesOf(
   const notices: string[] = []
   if (leftOut.length > 0) {
     const names = leftOut.join('; ')
-    notices.push(`There was no time to train these: ${names}. Give more with --budget.`)
+    notices.push(
+      `These could not be trained in time, or diverged: ${names}. Give more with --budget.`,
+    )
   }
   if (wasSeen) {
     notices.push(

@@ -8,6 +8,7 @@ import {
   type ModelFolder,
   readModelFolder,
 } from '../models/index.ts'
+import { textsHash } from '../train/index.ts'
 import { DEFAULT_ENCODER } from './encoder-parts.ts'
 import type { JobEvent } from './job-messages.ts'
 
@@ -15,8 +16,8 @@ export interface CompressSource {
   readonly model: ModelFolder
   /** Names of its classifier's outputs; null where it is an encoder without one. */
   readonly labels: readonly string[] | null
-  /** SHA-256 of the rows that `train` fitted it to; null where that is not written down. */
-  readonly dataHash: string | null
+  /** Whether `train` fitted it to these very texts, all together; true where a run does not say what it was fitted to. */
+  readonly hasSeen: (texts: readonly string[]) => boolean
 }
 
 /**
@@ -49,7 +50,12 @@ export async function openCompressSource(
       `${folder} has a classifier whose ${classifier.bias.length} outputs have no names`,
     )
   }
-  return { model: read, labels: labels ?? null, dataHash: run?.dataHash ?? null }
+  return {
+    model: read,
+    labels: labels ?? null,
+    hasSeen: texts =>
+      run !== null && (run.textsHash === null || run.textsHash === textsHash(texts)),
+  }
 }
 
 /** Labels in the order of the model's outputs. @throws usage-invalid where rows have a label that the model lacks */
@@ -89,10 +95,11 @@ async function modelFolder(
 /** What `train` wrote down; null where there is nothing that is understood. */
 function readRun(
   text: string | undefined,
-): { readonly task: string; readonly dataHash: string } | null {
+): { readonly task: string; readonly textsHash: string | null } | null {
   try {
-    const { task, dataHash } = JSON.parse(text ?? '{}') as Record<string, unknown>
-    return typeof task === 'string' && typeof dataHash === 'string' ? { task, dataHash } : null
+    const { task, textsHash } = JSON.parse(text ?? '{}') as Record<string, unknown>
+    if (typeof task !== 'string') return null
+    return { task, textsHash: typeof textsHash === 'string' ? textsHash : null }
   } catch {
     return null
   }

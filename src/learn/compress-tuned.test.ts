@@ -117,6 +117,24 @@ it('certifies nothing by the rows that it was trained on', async () => {
   expect(notices.join()).toMatch(/trained on these very rows.*--held-out/)
 })
 
+it('knows the rows again by their texts, and trusts no run that does not say which they were', async () => {
+  const altered = async (name: string, change: object) => {
+    await cp(at('tuned'), at(name), { recursive: true })
+    const run = JSON.parse(await readFile(at('tuned/recipe.json'), 'utf8'))
+    await writeFile(at(`${name}/recipe.json`), JSON.stringify({ ...run, ...change }))
+    return at(name)
+  }
+  // As where a teacher's answers took the place of the labels.
+  const taught = await altered('taught', { dataHash: 'f'.repeat(64) })
+  const silent = await altered('silent', { textsHash: undefined })
+  for (const model of [taught, silent]) {
+    const { report } = await run({ model })
+    expect(report.rows[0]?.certificate).toMatchObject({ claimed: false, n: 0 })
+  }
+  const { report } = await run({ model: at('tuned'), file: at('new.csv') })
+  expect(report.certificationCount).toBeGreaterThan(0)
+})
+
 it('leaves out held-out rows that are among those that train', async () => {
   const outcome = run({ heldOut: at('rows.csv') })
   await expect(outcome).rejects.toMatchObject({ code: 'usage-invalid' })

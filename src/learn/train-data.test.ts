@@ -64,6 +64,16 @@ describe('readTrainData', () => {
     expect((await read('t.jsonl', taught)).rows[0]?.probabilities).toEqual({ a: 0.7, b: 0.3 })
   })
 
+  it('reads of each record what it says, whatever the first one said', async () => {
+    const [sure, taught] = ['{"text":"t","label":"a"}', '{"text":"u","probabilities":{"a":1}}']
+    const rows = [
+      { text: 't', label: 'a' },
+      { text: 'u', probabilities: { a: 1 } },
+    ]
+    expect((await read('1.jsonl', `${sure}\n${taught}\n`)).rows).toEqual(rows)
+    expect((await read('2.jsonl', `${taught}\n${sure}\n`)).rows).toEqual(rows.reverse())
+  })
+
   it('says what it left out', async () => {
     const { rows, notices } = await read('some.jsonl', '{"text":"a","label":"x"}\nnot json\n3\n')
     expect(rows).toHaveLength(1)

@@ -172,7 +172,12 @@ function findColumns(
   const missing = WANTED[task].filter(
     column => !found.has(column) && !(isTaught && (column === 'label' || column === 'labels')),
   )
-  if (missing.length === 0) return found
+  if (missing.length === 0) {
+    // Later records may say what the first does not: a label here, a teacher's probabilities there.
+    const { label = 'label', label: labels = 'labels' } = names
+    const probabilities = 'probabilities'
+    return new Map([...Object.entries({ label, labels, probabilities }), ...found]) as typeof found
+  }
   const shown = present.slice(0, 20).map(name => JSON.stringify(name.slice(0, 40)))
   throw wrong(
     path,

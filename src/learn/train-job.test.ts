@@ -102,6 +102,16 @@ describe('trainJob', () => {
     expect(await bytes(again.output)).toEqual(await bytes(first.output))
   })
 
+  it('refuses the record of a run that was altered: its figures are of another recipe', async () => {
+    const { id } = await train(csv(), { method: 'lora' })
+    const path = join(folder, 'data', 'runs', `${id}.json`)
+    const record = JSON.parse(await readFile(path, 'utf8'))
+    record.recipe.learningRate *= 2
+    await writeFile(path, JSON.stringify(record))
+    await expect(train(csv(), { recipe: id })).rejects.toMatchObject({ code: 'file-corrupt' })
+    await rm(path)
+  })
+
   it('learns from a teacher, and refuses one of other labels', async () => {
     const teacher = (await train(csv(), { method: 'head' })).output
     const { record } = await train(csv(), { method: 'head', teacher, fixed: { temperature: 2 } })

@@ -239,6 +239,68 @@ describe('a disk that fails', () => {
     })
   }
 
+  it('cuts a batch off that could be neither synced nor taken back, before it writes on', async () => {
+    let isBroken = false
+    const broken = () => Promise.reject(new Error('read-only file system'))
+    const writer = await open({
+      durability: 'sync',
+      io: {
+        ...systemIo,
+        sync: (...args) => (isBroken ? broken() : systemIo.sync(...args)),
+        truncate: (...args) => (isBroken ? broken() : systemIo.truncate(...args)),
+      },
+    })
+    await writer.append(trace(1))
+    isBroken = true
+    await expect(writer.append(trace(2))).rejects.toMatchObject({ code: 'ledger-unwritable' })
+    isBroken = false
+    await writer.append(trace(3))
+    await writer.close()
+    expect(await verifyLedger(dir)).toMatchObject({ ok: true, recordCount: 3 })
+  })
+
+  it('names as its head only what is acknowledged', async () => {
+    let release = (): void => {}
+    let hangs = false
+    const io: SegmentIo = {
+      ...systemIo,
+      async sync(handle) {
+        if (hangs) await new Promise<void>(resolve => (release = resolve))
+        return systemIo.sync(handle)
+      },
+    }
+    const writer = await open({ durability: 'sync', io })
+    await writer.append(trace(1))
+    const before = writer.head()
+    const path = join(dir, 'n1', writer.writer, '000000.ledger')
+    hangs = true
+    const late = writer.append(trace(2))
+    await expect.poll(() => statSync(path).size).toBeGreaterThan(before.offset)
+    expect(writer.head()).toMatchObject({ seq: before.seq, offset: before.offset })
+    hangs = false
+    release()
+    await late
+    expect(writer.head().offset).toBe(statSync(path).size)
+    await writer.close()
+  })
+
+  it('writes on in the next segment where one cannot be closed', async () => {
+    const io: SegmentIo = {
+      ...systemIo,
+      write(handle, bytes, position) {
+        const close = handle.close.bind(handle)
+        handle.close = () => close().then(() => Promise.reject(new Error('quota exceeded')))
+        return systemIo.write(handle, bytes, position)
+      },
+    }
+    const writer = await open({ io, segmentBytes: 1_500 })
+    for (let n = 0; n < 12; n++) await writer.append(trace(n))
+    expect(writer.head().segment).toBeGreaterThan(1)
+    expect(writer.health()).toMatchObject({ error: expect.stringContaining('quota exceeded') })
+    await writer.close().catch(() => {})
+    expect((await verifyLedger(dir)).firstAltered).toBeNull()
+  })
+
   it('says so, and records again once the disk does', async () => {
     let isFull = false
     const io: SegmentIo = {

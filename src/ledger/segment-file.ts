@@ -44,9 +44,10 @@ export async function createSegment(path: string, io: SegmentIo): Promise<Segmen
 
   const cut = async (length: number): Promise<void> => {
     isDirty = true
+    // At once: where this fails as well, what comes next must still know where the whole batches end.
+    size = length
     await io.truncate(handle, length)
     isDirty = false
-    size = length
   }
   return {
     get size() {

@@ -149,6 +149,8 @@ class Chain implements LedgerWriter {
   #segmentNumber = 0
   #seq = -1
   #hash = NO_HASH
+  /** Behind record `#seq`. The segment may be longer already: a batch that is being synced is not acknowledged yet. */
+  #offset = 0
   #queue: Waiting[] = []
   #queueBytes = 0
   #flushing: Promise<void> | null = null
@@ -194,7 +196,7 @@ class Chain implements LedgerWriter {
       seq: this.#seq,
       hash: this.#hash,
       segment: this.#segmentNumber,
-      offset: this.#segment.size,
+      offset: this.#offset,
       time: this.#now(),
       isFinal: this.#isClosed,
       repairedByteCount: 0,
@@ -271,6 +273,7 @@ class Chain implements LedgerWriter {
       const last = positions.at(-1) as RecordPosition
       this.#seq = last.seq
       this.#hash = last.hash
+      this.#offset = this.#segment.size
       this.#writeError = null
       batch.forEach((waiting, i) => {
         waiting.resolve({ position: positions[i] as RecordPosition, time })
@@ -333,9 +336,14 @@ class Chain implements LedgerWriter {
     await this.#inBackground(() => this.#sign())
     const name = segmentName(this.#segmentNumber + 1)
     const next = await createSegment(join(this.#parts.path, name), this.#parts.io)
-    await this.#segment.close()
+    const full = this.#segment
     this.#segment = next
     this.#segmentNumber++
+    this.#offset = 0
+    // A file that cannot be closed has been synced, and must not keep its successor from being written.
+    await full.close().catch(error => {
+      this.#syncError = unwritable(error).message
+    })
   }
 
   #afterwards(): void {

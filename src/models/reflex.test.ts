@@ -94,6 +94,8 @@ describe('a reflex', () => {
     const shifted = new Uint8Array(bytes.length + 3)
     shifted.set(bytes, 3)
     expect(decodeReflex(shifted.subarray(3), 10, 3)).toEqual(reflex)
+    // A file is read into a Buffer, whose own `slice` copies nothing.
+    expect(decodeReflex(Buffer.from(shifted.buffer, 3), 10, 3)).toEqual(reflex)
   })
 
   it('refuses bytes of another size and values that are not numbers', () => {

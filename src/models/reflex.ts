@@ -107,7 +107,8 @@ export function decodeReflex(bytes: Uint8Array, bits: number, classCount: number
   if (bytes.length !== expected) {
     throw corrupt(`has ${bytes.length} bytes where ${expected} were expected`)
   }
-  const copy = bytes.slice()
+  // Not `slice`: that of a Buffer copies nothing.
+  const copy = new Uint8Array(bytes)
   const bias = new Float32Array(copy.buffer, 0, classCount)
   const idf = new Float32Array(copy.buffer, 4 * classCount, buckets)
   const scales = new Float32Array(copy.buffer, 4 * (classCount + buckets), buckets)

@@ -1,4 +1,4 @@
-import { once } from 'node:events'
+import { getEventListeners, once } from 'node:events'
 import { createServer, type Server } from 'node:http'
 import {
   type AddressInfo,
@@ -96,4 +96,11 @@ test('an answer that breaks off gives what came, then an error', async () => {
   const { body } = await call(pool, GET, never())
   expect(Buffer.from((await body.next()).value as Uint8Array).toString()).toBe('half')
   await expect(body.next()).rejects.toThrow()
+})
+
+test('what the library finds wrong at once is thrown, and the signal is let go', async () => {
+  const pool = await poolOf(createServer())
+  const { signal } = new AbortController()
+  await expect(call(pool, { ...GET, path: 'no slash' }, signal)).rejects.toThrow('path')
+  expect(getEventListeners(signal, 'abort')).toHaveLength(0)
 })

@@ -26,7 +26,13 @@ export function call(
 ): Promise<CallAnswer> {
   return new Promise((resolve, reject) => {
     if (signal.aborted) return reject(new errors.RequestAbortedError())
-    dispatcher.dispatch(options, new Exchange(signal, resolve, reject))
+    const exchange = new Exchange(signal, resolve, reject)
+    try {
+      dispatcher.dispatch(options, exchange)
+    } catch (error) {
+      // What the library finds wrong at once, it throws.
+      exchange.onResponseError(null, error as Error)
+    }
   })
 }
 

@@ -1,15 +1,11 @@
 /** Metrics of several processes as those of one: what has equal labels is added up. */
+import { mergeBy } from '../util/index.ts'
 import type { HistogramSample, MetricFamily, NumberSample } from './metrics.ts'
 
 export function mergeMetrics(
   processes: readonly (readonly MetricFamily[])[],
 ): readonly MetricFamily[] {
-  const merged = new Map<string, MetricFamily>()
-  for (const family of processes.flat()) {
-    const before = merged.get(family.name)
-    merged.set(family.name, before === undefined ? family : both(before, family))
-  }
-  return [...merged.values()]
+  return mergeBy(processes.flat(), ({ name }) => name, both)
 }
 
 function both(a: MetricFamily, b: MetricFamily): MetricFamily {
@@ -33,11 +29,5 @@ function added<S extends { readonly labels: Readonly<Record<string, string>> }>(
   b: readonly S[],
   add: (x: S, y: S) => S,
 ): readonly S[] {
-  const rows = new Map(a.map(sample => [JSON.stringify(sample.labels), sample]))
-  for (const sample of b) {
-    const key = JSON.stringify(sample.labels)
-    const before = rows.get(key)
-    rows.set(key, before === undefined ? sample : add(before, sample))
-  }
-  return [...rows.values()]
+  return mergeBy([...a, ...b], ({ labels }) => JSON.stringify(labels), add)
 }

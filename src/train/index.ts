@@ -35,6 +35,7 @@ export {
   type LabelledRow,
   type Span,
   type TrainTask,
+  textsHash,
 } from './model/labelled-rows.ts'
 export { type ModelCardRecord, renderModelCard } from './model/model-card.ts'
 export {

@@ -1,4 +1,5 @@
 /** What several processes see of the same upstreams, as one: their requests added up, their health as with the worst. */
+import { mergeBy } from '../util/index.ts'
 import type { BreakerState } from './breaker.ts'
 import type { UpstreamState } from './types.ts'
 
@@ -8,12 +9,7 @@ const BREAKERS: readonly BreakerState[] = ['closed', 'half-open', 'open']
 export function mergeStates(
   processes: readonly (readonly UpstreamState[])[],
 ): readonly UpstreamState[] {
-  const merged = new Map<string, UpstreamState>()
-  for (const state of processes.flat()) {
-    const before = merged.get(state.name)
-    merged.set(state.name, before === undefined ? state : both(before, state))
-  }
-  return [...merged.values()]
+  return mergeBy(processes.flat(), ({ name }) => name, both)
 }
 
 function both(a: UpstreamState, b: UpstreamState): UpstreamState {

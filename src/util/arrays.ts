@@ -44,3 +44,18 @@ export function softmax(logits: Float64Array): Float64Array {
   const total = powers.reduce((a, b) => a + b, 0)
   return powers.map(power => power / total)
 }
+
+/** One item a key, in order of first sight: each that has the key of an earlier one is put together with it. */
+export function mergeBy<T>(
+  items: Iterable<T>,
+  keyOf: (item: T) => string,
+  both: (earlier: T, later: T) => T,
+): T[] {
+  const merged = new Map<string, T>()
+  for (const item of items) {
+    const key = keyOf(item)
+    const earlier = merged.get(key)
+    merged.set(key, earlier === undefined ? item : both(earlier, item))
+  }
+  return [...merged.values()]
+}

@@ -1,5 +1,5 @@
 /** Layer 0, portable: runs in Node and in browsers. */
-export { argmax, countBy, mean, quantile, softmax } from './arrays.ts'
+export { argmax, countBy, mean, mergeBy, quantile, softmax } from './arrays.ts'
 export { type Clock, fixedClock, systemClock } from './clock.ts'
 export { parseDuration } from './duration.ts'
 export { type IdPrefix, newId } from './ids.ts'

@@ -10,6 +10,7 @@ import type {
   TransitionPayload,
 } from '../ledger/index.ts'
 import type { ProjectionBatch } from '../store/index.ts'
+import { mergeBy } from '../util/index.ts'
 import type { DescribeTrace, TraceDescription } from './types.ts'
 
 /** A batch being filled. */
@@ -67,12 +68,11 @@ export function merged(parts: readonly MutableBatch[]): MutableBatch {
       for (const row of part[key]) (batch[key] as unknown[]).push(row)
     }
   }
-  const earliest = new Map<string, MutableBatch['tasks'][number]>()
-  for (const task of batch.tasks) {
-    const known = earliest.get(task.id)
-    if (known === undefined || task.place < known.place) earliest.set(task.id, task)
-  }
-  batch.tasks = [...earliest.values()]
+  batch.tasks = mergeBy(
+    batch.tasks,
+    ({ id }) => id,
+    (known, task) => (task.place < known.place ? task : known),
+  )
   return batch
 }
 

@@ -71,6 +71,13 @@ async function ask(isStream: boolean): Promise<string | null> {
   }
 }
 
+/** Requests that the metrics know of, over all workers. */
+async function counted(): Promise<number> {
+  const text = await (await fetch(`${address}/metrics`)).text()
+  const values = [...text.matchAll(/^understudy_requests_total\{[^}]*\} (\d+)$/gmu)]
+  return values.reduce((sum, [, value]) => sum + Number(value), 0)
+}
+
 test('no answer that a caller got whole is lost when workers are killed, and others take over', async () => {
   expect(workerPids()).toHaveLength(2)
   const complete: string[] = []
@@ -83,13 +90,15 @@ test('no answer that a caller got whole is lost when workers are killed, and oth
   })
   for (let kill = 0; kill < KILLS; kill++) {
     await sleep(200 + rng.int(300))
-    const before = complete.length
+    const [before, countedBefore] = [complete.length, await counted()]
     const victim = rng.pick([...workerPids()])
     process.kill(victim, 'SIGKILL')
     await expect.poll(() => complete.length, { timeout: 60_000 }).toBeGreaterThan(before + 5)
     await expect
       .poll(() => workerPids().filter(pid => pid !== victim).length, { timeout: 40_000 })
       .toBe(2)
+    // What a dead worker counted goes on counting: a counter that falls looks like a restart.
+    expect(await counted()).toBeGreaterThanOrEqual(countedBefore)
   }
   isOver = true
   await Promise.all(callers)

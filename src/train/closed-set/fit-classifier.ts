@@ -1,6 +1,7 @@
 /** Fits a closed-set classifier: parts cross-fitted by input group, then the combiner on their out-of-fold opinions. */
 
 import type { TrainingRuntime } from '../../engine/index.ts'
+import { isUnderstudyError } from '../../errors.ts'
 import {
   type ClassifierManifest,
   type Combiner,
@@ -108,7 +109,13 @@ async function tuneWhereItPays(
   const curve = riskCoverageCurve(frozen.outOfFoldScores, losses)
   const covered = curve.filter(({ risk }) => risk <= targetRisk).map(({ coverage }) => coverage)
   if (Math.max(0, ...covered) >= ENOUGH_COVERAGE) return null
-  return crossFitTuned(options, { ...context, base, runtime, training, embeddings })
+  try {
+    return await crossFitTuned(options, { ...context, base, runtime, training, embeddings })
+  } catch (error) {
+    // What diverges is one candidate less, not a task that cannot be learned.
+    if (isUnderstudyError(error) && error.code === 'training-diverged') return null
+    throw error
+  }
 }
 
 /** Waits for the slower one also when the quicker fails, so that nothing goes on computing behind the caller's back. */

@@ -42,7 +42,7 @@ export interface BuildContext {
   readonly signal: AbortSignal
 }
 
-/** Trains what is left of a model; null where there is no time. */
+/** Trains what is left of a model; null where there is no time, or it diverges. */
 export type Retrainer = (
   model: CompressibleModel,
   variant: CompressVariant,
@@ -52,7 +52,7 @@ export type Retrainer = (
 export const HEAD_EVALUATIONS = 80
 
 /**
- * Selection rows are scored by the graph that is kept. Null where there is no time to train it.
+ * Selection rows are scored by the graph that is kept. Null where it was not trained.
  * @throws what trains and quantises throws
  */
 export async function buildVariant(

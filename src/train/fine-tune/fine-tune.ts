@@ -147,10 +147,11 @@ export async function fineTune(options: FineTuneOptions): Promise<FineTuned> {
     optimizer: adamW({ beta2: recipe.beta2 }),
     runtime,
   })
-  const forward = options.heldBack ? await openForward(graph, { classCount, runtime }) : null
+  let forward: Forward | null = null
   try {
+    if (options.heldBack) forward = await openForward(graph, { classCount, runtime })
     const ended = await runEpochs(trainer, { ...options, prefix, encoder, graph, forward })
-    return { ...collect(trainer, { encoder, graph, recipe }), ...ended }
+    return { ...collect(trainer, { encoder, recipe }), ...ended }
   } finally {
     await forward?.close()
     await trainer.close()
@@ -355,14 +356,7 @@ function groupsOf(batches: number[][], size: number): number[][][] {
 
 function collect(
   trainer: Trainer,
-  {
-    encoder,
-    recipe,
-  }: {
-    encoder: TrainableEncoder
-    graph: ClassifierGraph
-    recipe: Recipe
-  },
+  { encoder, recipe }: { readonly encoder: TrainableEncoder; readonly recipe: Recipe },
 ): Omit<FineTuned, keyof Ended> {
   const tensors = new Map([...trainer.values].map(([name, values]) => [name, values.slice()]))
   const head = {

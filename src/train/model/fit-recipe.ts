@@ -84,6 +84,8 @@ const CACHE_SHARE = 0.5
 const MAX_EVALUATIONS = 80
 /** Rows × classes that one evaluation of the head's loss may hold: 80 MB a tensor. */
 const MAX_LOSS_CELLS = 20_000_000
+/** Of embeddings, which become a constant of the head's graph: protobuf ends at 2 GiB. */
+const MAX_EMBEDDING_BYTES = 2 ** 30
 /** Epochs without improvement before a fit ends: a quarter of them, at least this many. */
 const PATIENCE = 2
 const PROGRESS_MS = 200
@@ -152,7 +154,9 @@ export async function openFitContext(options: FitContextOptions): Promise<FitCon
     prefixMs: () => prefixMs,
     async headOf(firstLayer, subset) {
       const cells = total * encoded.outputs.length
-      if (encoded.kind !== 'single-label' || cells > MAX_LOSS_CELLS) return null
+      const bytes = 4 * total * config.hiddenSize
+      const fits = cells <= MAX_LOSS_CELLS && bytes <= MAX_EMBEDDING_BYTES
+      if (encoded.kind !== 'single-label' || !fits) return null
       const { embeddings, fitter } = await headsOf(firstLayer)
       const isTaught = new Float32Array(total)
       for (const row of subset) isTaught[row] = 1

@@ -14,8 +14,8 @@ const SHARE = 0.15
 const MAX_ROWS = 2000
 
 /**
- * Rows of one normalised text never part. Each label gives its share, rounded down, so that a label that is seen once stays in
- * training. Depends on texts and seed, not on the order of rows.
+ * Rows of one normalised text never part. Each label gives its share, and one that is seen once stays in training, where a row has
+ * one label. Depends on texts, labels and seed; on the order of rows only where one text has several labels.
  */
 export function splitInner(
   task: TrainTask,

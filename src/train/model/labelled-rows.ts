@@ -1,7 +1,7 @@
 /** Labelled rows as people bring them, checked: what the labels are, which rows are fit to learn from. Knows no tokens. */
 import { UnderstudyError } from '../../errors.ts'
 import { sha256 } from '../../platform/index.ts'
-import { canonicalJson } from '../../util/index.ts'
+import { canonicalJson, normaliseText } from '../../util/index.ts'
 
 /** One label of a text, any number of labels, one label of a pair of texts, or marked spans. */
 export type TrainTask = 'label' | 'labels' | 'pair' | 'spans'
@@ -64,6 +64,14 @@ export function checkLabelledRows(task: TrainTask, given: readonly LabelledRow[]
     )
   }
   return { rows, labels, notices, dataHash: sha256(canonicalJson({ task, rows })) }
+}
+
+/**
+ * SHA-256 of the texts alone, whatever their order, labels and copies: tells whether rows are those that a model learned from, also
+ * where a teacher's answers took the place of labels.
+ */
+export function textsHash(texts: readonly string[]): string {
+  return sha256(canonicalJson([...new Set(texts.map(normaliseText))].sort()))
 }
 
 function isEmpty({ text, pair }: LabelledRow, task: TrainTask): boolean {

@@ -29,6 +29,8 @@ export interface RunRecord {
   readonly base: string
   readonly weightsHash: string
   readonly dataHash: string
+  /** Of all rows given, `textsHash`. */
+  readonly textsHash: string
   readonly recipe: Recipe
   /** Which rows the weights have seen: all, or those outside the inner split. */
   readonly rowsUsed: 'all' | 'training'
@@ -56,8 +58,10 @@ export type RunIdentity = Pick<
 >
 
 /** 16 hexadecimal digits. */
-export function runId({ recipe, weightsHash, dataHash, ...more }: RunIdentity): string {
-  return recipeId(recipe, { weightsHash, dataHash: sha256(canonicalJson({ dataHash, ...more })) })
+export function runId(identity: RunIdentity): string {
+  const { recipe, weightsHash, dataHash, rowsUsed, seed, memoryBytes } = identity
+  const more = { dataHash, rowsUsed, seed, memoryBytes }
+  return recipeId(recipe, { weightsHash, dataHash: sha256(canonicalJson(more)) })
 }
 
 const recordSchema = z.looseObject({
@@ -90,7 +94,7 @@ export async function writeRunRecord(dataDir: string, record: RunRecord): Promis
   }
 }
 
-/** @throws not-found naming runs there are; file-corrupt; request-invalid for a recipe that was altered */
+/** @throws not-found naming runs there are; file-corrupt, also for one that was altered; request-invalid for a broken recipe */
 export async function readRunRecord(dataDir: string, id: string): Promise<RunRecord> {
   if (!/^[0-9a-f]{16}$/.test(id)) throw await unknownRun(dataDir, id)
   const path = join(runsFolder(dataDir), `${id}.json`)
@@ -98,12 +102,20 @@ export async function readRunRecord(dataDir: string, id: string): Promise<RunRec
     throw error.code === 'ENOENT' ? await unknownRun(dataDir, id) : unreadable(path, error)
   })
   const parsed = recordSchema.safeParse(parseJsonText(text))
-  if (!parsed.success || parsed.data.id !== id) {
-    throw new UnderstudyError('file-corrupt', `${path} is not the record of run ${id}.`, {
-      help: 'Restore it from a copy, or train again without --recipe.',
-    })
+  if (!parsed.success) throw notOfRun(path, id)
+  const record = {
+    ...(parsed.data as unknown as RunRecord),
+    recipe: parseRecipe(parsed.data.recipe),
   }
-  return { ...(parsed.data as unknown as RunRecord), recipe: parseRecipe(parsed.data.recipe) }
+  // Its figures are those of the recipe that the id was made of, and of no other.
+  if (runId(record) !== id) throw notOfRun(path, id)
+  return record
+}
+
+function notOfRun(path: string, id: string): UnderstudyError {
+  return new UnderstudyError('file-corrupt', `${path} is not the record of run ${id}.`, {
+    help: 'Restore it from a copy, or train again without --recipe.',
+  })
 }
 
 function parseJsonText(text: string): unknown {

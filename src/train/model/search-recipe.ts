@@ -1,5 +1,5 @@
 /** A small search among recipes within a budget: measure the pace, try a few, keep what does best on the inner split. */
-import { isUnderstudyError } from '../../errors.ts'
+import { isUnderstudyError, UnderstudyError } from '../../errors.ts'
 import { checkComparable } from '../fine-tune/contrastive.ts'
 import { completeRecipe, type Recipe } from '../fine-tune/recipe.ts'
 import { trainingRows } from './encode-rows.ts'
@@ -33,7 +33,7 @@ export interface SearchResult {
   /** Where the fit of the search is the one to keep. */
   readonly fit: RecipeFit | null
   /** What to keep instead where the fit on all rows is not done in time. */
-  readonly instead: RecipeFit | null
+  readonly instead: { readonly recipe: Recipe; readonly fit: RecipeFit } | null
 }
 
 type Trial = SearchState['tried'][number]
@@ -43,6 +43,8 @@ interface Search extends SearchOptions {
   readonly tried: Trial[]
   /** The best fit of this process. */
   fit: { readonly name: string; readonly fit: RecipeFit } | null
+  /** The last one of this process. */
+  divergence: UnderstudyError | null
 }
 
 const BATCH_TOKENS = 1024
@@ -60,7 +62,7 @@ export async function searchRecipe(options: SearchOptions): Promise<SearchResult
   const { context, state, method } = options
   const { chosen, tried } = state.search
   if (chosen !== null) return { ...chosen, tried, fit: null, instead: null }
-  const search: Search = { ...options, tried: [...tried], fit: null }
+  const search: Search = { ...options, tried: [...tried], fit: null, divergence: null }
   const head = headCandidate(search)
   if (method === 'contrastive') requireComparable(search)
   const isHeadTried =
@@ -73,13 +75,23 @@ export async function searchRecipe(options: SearchOptions): Promise<SearchResult
   if (isHeadTried) await tryOne(search, { ...head, isRefit: true })
   const guess = method === 'auto' ? await guessInTime(search) : null
   if (guess !== null) {
-    const { tried } = search
-    return choose(search, { recipe: guess, rowsUsed: 'all', tried, fit: null, instead: null })
+    const { tried, fit } = search
+    const best = bestTrial(search)
+    const isKept = best !== undefined && fit?.name === best.name
+    const instead = isKept ? { recipe: best.recipe, fit: fit.fit } : null
+    return choose(search, { recipe: guess, rowsUsed: 'all', tried, fit: null, instead })
   }
   for (const candidate of candidatesOf(search)) await tryInTime(search, candidate)
-  // A budget too small for anything else still gives a model.
+  // A budget too small for anything else, or rates too large for it, still give a model.
   if (bestTrial(search) === undefined) await tryOne(search, { ...head, isRefit: true })
+  if (bestTrial(search) === undefined) throw search.divergence ?? allDiverged()
   return choose(search, bestOf(search))
+}
+
+function allDiverged(): UnderstudyError {
+  return new UnderstudyError('training-diverged', 'Every recipe diverged, in an earlier process.', {
+    help: 'Use the method head, or other rows: look for weights of the base that are not numbers.',
+  })
 }
 
 /** What is left of the budget, less what earlier processes took of it. */
@@ -122,9 +134,11 @@ async function guessInTime(search: Search): Promise<Recipe | null> {
   const guess = fewShotGuess(candidateOptions(search), split.selection.length)
   if (guess === null) return null
   context.onProgress?.({ stage: 'measuring', done: 0, total: 0, note: 'contrastive' })
+  const msPerRow = await paceOf(search, { name: 'contrastive', recipe: guess })
+  if (msPerRow === null) return null
   const epochCount = planEpochs({
     epochCount: guess.epochCount,
-    msPerRow: await measurePace(context, guess),
+    msPerRow,
     rowCount: encoded.sequences.length,
     leftMs: leftOfBudget(search),
   })
@@ -181,9 +195,11 @@ async function tryInTime(search: Search, candidate: RecipeCandidate): Promise<vo
   // An epoch takes longer than a pass through the frozen layers: where not even that is left, measuring would be a waste.
   if (leftOfBudget(search) <= EPOCHS_WORTH_MEASURING * context.prefixMs()) return
   context.onProgress?.({ stage: 'measuring', done: 0, total: 0, note: candidate.name })
+  const msPerRow = await paceOf(search, candidate)
+  if (msPerRow === null) return
   const plan = planTime({
     epochCount: candidate.recipe.epochCount,
-    msPerRow: await measurePace(context, candidate.recipe),
+    msPerRow,
     trainingCount: split.training.length,
     allCount: encoded.rows.length,
     leftMs: leftOfBudget(search),
@@ -192,6 +208,16 @@ async function tryInTime(search: Search, candidate: RecipeCandidate): Promise<vo
   if (plan === null) return
   const { epochCount, isRefit } = plan
   await tryOne(search, { ...candidate, recipe: { ...candidate.recipe, epochCount }, isRefit })
+}
+
+/** Null where not even a few steps can be taken. */
+async function paceOf(search: Search, candidate: RecipeCandidate): Promise<number | null> {
+  try {
+    return await measurePace(search.context, candidate.recipe)
+  } catch (error) {
+    await giveUp(search, { ...candidate, isRefit: false, seconds: 0 }, error)
+    return null
+  }
 }
 
 /** What the best so far will take to be fitted again on all rows, by what its trial took. */
@@ -213,13 +239,7 @@ async function tryOne(
   await state.save({ ...stateOf(search), current: { name, recipe, isRefit } })
   const startMs = context.clock.monotonic()
   const reserved = reservedMs(search)
-  const put = (
-    trial: Pick<Trial, 'recipe' | 'metrics' | 'epochLosses' | 'heldBackLosses' | 'ended'>,
-  ) => {
-    const seconds = Math.round((context.clock.monotonic() - startMs) / 100) / 10
-    tried.push({ name, isRefit, ...trial, seconds })
-  }
-  const nothing = { recipe, metrics: null, epochLosses: [], heldBackLosses: [] }
+  const seconds = () => Math.round((context.clock.monotonic() - startMs) / 100) / 10
   try {
     const fit = await fitRecipe(context, {
       recipe,
@@ -229,17 +249,31 @@ async function tryOne(
       ...(recipe.method !== 'head' && { stopWhen: () => leftOfBudget(search) <= reserved }),
     })
     const { metrics, epochLosses, heldBackLosses, bestEpoch, isComplete } = fit
-    if (metrics === null && !isComplete) put({ ...nothing, ended: 'out of time' })
+    const trial = { name, isRefit, epochLosses, heldBackLosses, seconds: seconds() }
+    if (metrics === null && !isComplete) {
+      tried.push({ ...trial, recipe, metrics, ended: 'out of time' })
+    }
     // Where early stopping ended is part of the recipe: it decides the weights.
     const stopped = bestEpoch > 0 ? { ...recipe, stopAfterEpoch: bestEpoch } : recipe
-    if (metrics !== null) put({ recipe: stopped, metrics, epochLosses, heldBackLosses })
+    if (metrics !== null) tried.push({ ...trial, recipe: stopped, metrics })
     if (bestTrial(search)?.name === name) search.fit = { name, fit }
   } catch (error) {
-    const hasNothing = bestTrial(search) === undefined
-    if (!isUnderstudyError(error) || error.code !== 'training-diverged' || hasNothing) throw error
-    put({ ...nothing, ended: 'diverged' })
+    return giveUp(search, { name, recipe, isRefit, seconds: seconds() }, error)
   }
   await state.save({ ...stateOf(search), current: null })
+}
+
+/** Writes a recipe that diverges down as such. @throws any other error */
+async function giveUp(
+  search: Search,
+  trial: Pick<Trial, 'name' | 'recipe' | 'isRefit' | 'seconds'>,
+  error: unknown,
+): Promise<void> {
+  if (!isUnderstudyError(error) || error.code !== 'training-diverged') throw error
+  search.divergence = error
+  const nothing = { metrics: null, epochLosses: [], heldBackLosses: [], ended: 'diverged' } as const
+  search.tried.push({ ...trial, ...nothing })
+  await search.state.save({ ...stateOf(search), current: null })
 }
 
 function stateOf({ tried, state }: Search): SearchState {
@@ -267,7 +301,7 @@ function bestOf(search: Search): SearchResult {
   const hasTime = neededMs === 0 || neededMs <= PLANNED_SHARE * leftOfBudget(search)
   // A fit of an earlier process is gone: something must be fitted again, and all rows make the better model.
   if (best.isRefit && (hasTime || fit === null)) {
-    return { recipe, rowsUsed: 'all', tried, fit: null, instead: fit }
+    return { recipe, rowsUsed: 'all', tried, fit: null, instead: fit && { recipe, fit } }
   }
   return { recipe, rowsUsed: 'training', tried, fit, instead: null }
 }

@@ -2,7 +2,8 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { toyFiles } from '../../models/__fixtures__/toy-bert.ts'
+import { float32Tensor, writeSafetensors } from '../../formats/index.ts'
+import { toyFiles, toyWeights } from '../../models/__fixtures__/toy-bert.ts'
 import { openInProcessRuntime } from '../../runtimes/index.ts'
 import { toyRows } from './__fixtures__/toy-rows.ts'
 import type { TrainTask } from './labelled-rows.ts'
@@ -136,6 +137,21 @@ describe('trainModel', () => {
       }),
     )
     expect(record.recipe.method).toBe('head')
+  })
+
+  it('tries every recipe where one diverges, and says so where all did, also when it is asked again', async () => {
+    const weights = toyWeights()
+    const norm = 'encoder.layer.1.output.LayerNorm.weight'
+    const { shape } = weights.get(norm) ?? { shape: [8] }
+    weights.set(norm, float32Tensor(new Float32Array(8).fill(Number.NaN), shape))
+    const base = { name: 'spoiled', files: toyFiles({ weights: writeSafetensors(weights) }) }
+    const spoiled = options('labels', { method: 'full' }, { base })
+    for (const message of ['at step 1', 'in an earlier process']) {
+      await expect(trainModel(spoiled)).rejects.toMatchObject({
+        code: 'training-diverged',
+        message: expect.stringContaining(message),
+      })
+    }
   })
 
   it('compares rows where asked to, and where there are few of a label', async () => {

@@ -27,6 +27,7 @@ import {
   checkLabelledRows,
   type LabelledRow,
   type TrainTask,
+  textsHash,
 } from './labelled-rows.ts'
 import { type RunIdentity, type RunRecord, runId } from './run-record.ts'
 import { openRunState } from './run-state.ts'
@@ -217,7 +218,7 @@ async function lastFit(
   })
   return last.isComplete || instead === null
     ? { recipe, rowsUsed, tried, fit: last }
-    : { recipe, rowsUsed: 'training', tried, fit: instead }
+    : { ...instead, rowsUsed: 'training', tried }
 }
 
 function recordOf({
@@ -247,6 +248,7 @@ function recordOf({
     task: options.task,
     base: options.base.name,
     ...identity,
+    textsHash: textsHash(checked.rows.map(({ text }) => text)),
     recipe,
     rowsUsed,
     threads: options.threads,

@@ -26,6 +26,7 @@ import {
   type LabelledRow,
   labelsOf,
   type TrainTask,
+  textsHash,
 } from '../model/labelled-rows.ts'
 import type { RunRecord } from '../model/run-record.ts'
 import { candidateRecipes, type SearchMethod } from '../model/search-plan.ts'
@@ -149,7 +150,8 @@ export async function readTorchTraining(
     (most, value, i) => Math.max(most, Math.abs(value - (result.selectionLogits[i] ?? Number.NaN))),
     0,
   )
-  const record = recordOf(result, { task, threads, encoded, logits })
+  const texts = (await readRows(folder, job)).map(({ text }) => text)
+  const record = recordOf(result, { task, threads, encoded, logits, texts })
   const compared = `Its logits of the rows held back differ from PyTorch's by ${worst.toExponential(1)} at most.`
   return { parts, record, notices: encoded.rows.length === 0 ? [] : [compared] }
 }
@@ -243,7 +245,14 @@ function recordOf(
     threads,
     encoded,
     logits,
-  }: { task: TrainTask; threads: number; encoded: EncodedRows; logits: Float32Array },
+    texts,
+  }: {
+    task: TrainTask
+    threads: number
+    encoded: EncodedRows
+    logits: Float32Array
+    texts: readonly string[]
+  },
 ): Omit<RunRecord, 'time'> {
   const subset = encoded.rows.map((_, row) => row)
   const { trainingCount, selectionCount, hash } = job.data
@@ -258,6 +267,7 @@ function recordOf(
     base: job.baseModel.name,
     weightsHash: job.baseModel.weightsHash,
     dataHash: hash,
+    textsHash: textsHash(texts),
     recipe: job.recipe,
     rowsUsed: 'training',
     seed: job.recipe.seed,
