@@ -71,9 +71,12 @@ async function ask(isStream: boolean): Promise<string | null> {
   }
 }
 
-/** Requests that the metrics know of, over all workers. */
+/** Requests that the metrics know of, over all workers; asked again while nobody listens. */
 async function counted(): Promise<number> {
-  const text = await (await fetch(`${address}/metrics`)).text()
+  const url = `${address}/metrics`
+  const read = () => fetch(url).then(response => response.text())
+  let text = await read().catch(() => null)
+  for (; text === null; text = await read().catch(() => null)) await sleep(50)
   const values = [...text.matchAll(/^understudy_requests_total\{[^}]*\} (\d+)$/gmu)]
   return values.reduce((sum, [, value]) => sum + Number(value), 0)
 }
