@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -147,6 +147,18 @@ describe('the example', () => {
       expect(written.err).not.toContain('- help:')
     })
   }
+
+  it('that a job folder gives for reading its result is taken as it is', async () => {
+    await run('understudy train labelled.csv --base my-encoder --on torch --output a-job')
+    process.chdir('a-job')
+    try {
+      const [example = ''] = /^understudy .*$/m.exec(await readFile('README.md', 'utf8')) ?? []
+      // Nothing has trained, so all that may be wrong is that there is no result.
+      expect((await run(example)).written.err).toContain('result is missing')
+    } finally {
+      process.chdir(folder)
+    }
+  }, 120_000)
 
   it('is given for everything that is not run here', () => {
     const examples = commands.flatMap(command => command.examples)

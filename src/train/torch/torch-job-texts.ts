@@ -104,7 +104,7 @@ ${labels.length} labels (${kind}); ${data.trainingCount} rows to train on, ${dat
 \`\`\`sh
 pip install -r requirements.txt
 ./launch.sh
-understudy train --result .
+understudy train . --on torch --output ../model
 \`\`\`
 
 The first two commands run where the hardware is; the last one where Understudy runs, in this folder once it is copied back. On
@@ -117,7 +117,7 @@ share: \`NNODES=2 NODE_RANK=0 MASTER_ADDR=first-node ./launch.sh\` on the first,
 - An interrupted run goes on from \`checkpoint.pt\` when it is started again.
 - \`result/\` appears when all is done: ${trained}\`classifier.safetensors\`, \`selection-logits.safetensors\`,
   \`metrics.json\`.
-- \`data.jsonl\` holds the texts of recorded requests. Treat this folder as you treat those, and delete it afterwards.
+- \`data.jsonl\` holds the texts to learn from. Treat this folder as you treat the file they come from, and delete it afterwards.
 - On GPUs that can, matrix products are computed in bfloat16; \`./launch.sh --precision float32\` turns that off.
   \`--gradient-checkpointing\` trades time for memory.
 `

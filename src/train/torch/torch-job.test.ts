@@ -75,7 +75,9 @@ describe('a job folder', () => {
     expect(JSON.parse(await readFile(join(dir, 'recipe.json'), 'utf8'))).toEqual(job)
     expect(job.baseModel.weightsHash).toBe(sha256('weights'))
     expect((await stat(join(dir, 'launch.sh'))).mode & 0o100).toBe(0o100)
-    expect(await readFile(join(dir, 'README.md'), 'utf8')).toContain('./launch.sh')
+    const readme = await readFile(join(dir, 'README.md'), 'utf8')
+    expect(readme).toContain('./launch.sh\nunderstudy train . --on torch --output ../model\n')
+    expect(readme).not.toContain('recorded requests')
     expect((await readdir(scratch)).filter(name => name.endsWith('.tmp'))).toEqual([])
   })
 
