@@ -149,28 +149,21 @@ def rate_share(recipe, update, count):
 
 
 class Loss:
-    """Sums over rows, so that parts of a batch may be computed anywhere; `weight_of` is what to divide by."""
+    """Sums over rows, so that parts of a batch may be computed anywhere. Divided by rows, also where these weigh differently."""
 
     def __init__(self, job, labels, device):
         self.kind, self.smoothing = job["kind"], job["recipe"]["labelSmoothing"]
         self.weights = None
         if job["recipe"]["classWeights"] == "balanced":
-            self.weights = balanced_weights(self.kind, labels, len(job["labels"])).to(device)
+            self.weights = balanced_weights(labels, len(job["labels"])).to(device)
 
     def sum(self, logits, labels):
         if self.kind == "single-label":
-            return nn.functional.cross_entropy(
-                logits, labels, weight=self.weights, label_smoothing=self.smoothing, reduction="sum"
-            )
+            losses = nn.functional.cross_entropy(logits, labels, label_smoothing=self.smoothing, reduction="none")
+            # Not by the function's own `weight`, which weighs what smoothing gives to other classes by those classes.
+            return (losses if self.weights is None else losses * self.weights[labels]).sum()
         targets = labels * (1 - self.smoothing) + self.smoothing / 2
-        return nn.functional.binary_cross_entropy_with_logits(
-            logits, targets, pos_weight=self.weights, reduction="none"
-        ).mean(1).sum()
-
-    def weight_of(self, labels):
-        if self.kind == "single-label" and self.weights is not None:
-            return self.weights[labels.to(self.weights.device)].sum().item()
-        return float(len(labels))
+        return nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(1).sum()
 
     def right(self, logits, labels):
         """How many rows are right: the class, or all of the labels at probability 1/2."""
@@ -179,10 +172,7 @@ class Loss:
         return ((logits > 0) == (labels > 0.5)).all(-1).sum()
 
 
-def balanced_weights(kind, labels, class_count):
-    if kind == "single-label":
-        counts = torch.bincount(labels, minlength=class_count).float()
-        return len(labels) / (class_count * counts.clamp(min=1))
-    # What is rare counts as much as what is not, within each label.
-    counts = labels.sum(0)
-    return (len(labels) - counts).clamp(min=1) / counts.clamp(min=1)
+def balanced_weights(labels, class_count):
+    """Of each class, inverse to its frequency: their mean over the rows is 1. And 1 for a class without rows."""
+    counts = torch.bincount(labels, minlength=class_count)
+    return torch.where(counts > 0, len(labels) / ((counts > 0).sum() * counts.clamp(min=1)), 1.0)

@@ -166,26 +166,25 @@ class Run:
             group["lr"] = group["peak"] * models.rate_share(self.recipe, update, count)
         # What is dropped depends on the update alone, so that a run which goes on later drops the same.
         torch.manual_seed((self.recipe["seed"] * 1_000_003 + update) * 1009 + self.world.rank)
-        labels = self.rows["training"].labels
-        weight = self.loss.weight_of(labels[[row for batch in batches for row in batch]])
+        row_count = sum(len(batch) for batch in batches)
         self.optimizer.zero_grad(set_to_none=True)
         loss_sum = right = 0.0
         for i, batch in enumerate(batches):
             is_last = i == len(batches) - 1
             with nullcontext() if is_last or self.world.size == 1 else self.parallel.no_sync():
-                batch_loss, batch_right = self.backward(batch, weight)
+                batch_loss, batch_right = self.backward(batch, row_count)
                 loss_sum, right = loss_sum + batch_loss, right + batch_right
         loss_sum, right = self.world.total([loss_sum, right]).tolist()
-        loss = loss_sum / weight
+        loss = loss_sum / row_count
         if not math.isfinite(loss_sum):
             raise SystemExit(f"the loss is {loss} at update {update + 1} of {count}; try a smaller learningRate in the recipe")
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe["maxGradientNorm"])
         self.optimizer.step()
-        self.sums = [self.sums[0] + loss_sum, self.sums[1] + weight, self.sums[2] + right, self.sums[3]]
+        self.sums = [self.sums[0] + loss_sum, self.sums[1] + row_count, self.sums[2] + right, self.sums[3]]
         if (update + 1) % 10 == 0 or update + 1 == count:
             self.world.say(f"update {update + 1} of {count}, loss {loss:.4f}")
 
-    def backward(self, batch, weight):
+    def backward(self, batch, row_count):
         """Adds the gradient of this process's rows; their loss and how many were right, as floats."""
         own = self.world.own(batch)
         # A process without a row must still take part in the exchange of gradients.
@@ -195,7 +194,7 @@ class Run:
             labels = self.rows["training"].labels[rows].to(self.world.device)
             loss = share * self.loss.sum(logits, labels)
         # DistributedDataParallel takes the mean over the processes, and the sum is wanted.
-        (loss * (self.world.size / weight)).backward()
+        (loss * (self.world.size / row_count)).backward()
         return loss.item(), share * self.loss.right(logits, labels).item()
 
     def inputs(self, part, rows):
@@ -226,10 +225,10 @@ class Run:
 
     def end_epoch(self, seconds):
         training, selection = self.rows["training"], self.rows["selection"]
-        loss_sum, weight, right, before = self.sums
+        loss_sum, row_count, right, before = self.sums
         one = {
             "epoch": len(self.epochs) + 1,
-            "loss": loss_sum / weight,
+            "loss": loss_sum / row_count,
             # Counted on the way, while the weights still changed.
             "trainingAccuracy": right / len(training),
             "selectionLoss": None,
@@ -238,7 +237,7 @@ class Run:
         }
         if len(selection) > 0:
             logits, labels = self.selection_logits(), selection.labels.to(self.world.device)
-            one["selectionLoss"] = self.loss.sum(logits, labels).item() / self.loss.weight_of(selection.labels)
+            one["selectionLoss"] = self.loss.sum(logits, labels).item() / len(selection)
             one["selectionAccuracy"] = self.loss.right(logits, labels).item() / len(selection)
         self.epochs, self.sums = [*self.epochs, one], [0.0, 0.0, 0.0, 0.0]
         self.world.say(json.dumps(one))

@@ -22,6 +22,7 @@ import {
   openInProcessRuntime,
 } from '../runtimes/index.ts'
 import {
+  checkClassWeights,
   exportModel,
   type LabelledRow,
   type ModelCardRecord,
@@ -102,6 +103,7 @@ export async function trainJob(params: TrainParams, context: TrainContext): Prom
   if (on === 'torch' && (await isFolder(file))) return readBack(params, context)
   const record = params.recipe === null ? null : await readRunRecord(context.dataDir, params.recipe)
   const task = record?.task ?? params.task
+  checkClassWeights(task, record?.recipe ?? params.fixed)
   const { rows: read, notices } = await readTrainData(file, task, params.columns, context.signal)
   const rows = params.teacher === null ? read : await taught(read, task, params.teacher, context)
   const base = await openBase(params.base, context)

@@ -29,6 +29,7 @@ export {
   recipeId,
   type TrainingMethod,
 } from './fine-tune/recipe.ts'
+export { checkClassWeights } from './model/encode-rows.ts'
 export { exportModel, modelGraph, type TrainedParts } from './model/export-model.ts'
 export {
   checkLabelledRows,

@@ -67,7 +67,11 @@ export const trainCommand: Command = {
     option('pair-column', 'NAME', 'Column of the second text.'),
     option('label-column', 'NAME', 'Column of the label or labels.'),
     option('label-smoothing', 'SHARE', 'Part of every target that goes to all labels evenly.'),
-    option('class-weights', 'KIND', 'none, or balanced: rare labels count more.'),
+    option(
+      'class-weights',
+      'KIND',
+      'none, or balanced: rare labels count more; not with task kind labels.',
+    ),
     option('teacher', 'FOLDER', 'Model folder whose probabilities are learned instead of labels.'),
     option('temperature', 'T', 'Softens the probabilities of a teacher.'),
     jsonOption,

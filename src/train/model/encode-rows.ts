@@ -1,4 +1,5 @@
 /** Labelled rows as token numbers and targets. Knows no graph and no optimiser. */
+import { UnderstudyError } from '../../errors.ts'
 import type { Tokenizer } from '../../models/index.ts'
 import type { HeadKind } from '../fine-tune/classifier-graph.ts'
 import type { Recipe } from '../fine-tune/recipe.ts'
@@ -179,10 +180,23 @@ function smooth(targets: Float32Array, share: number, { outputs, kind }: Encoded
   return targets.map(value => (1 - share) * value + share * even)
 }
 
-/** Weights inverse to the frequency of a unit's likeliest class, at a mean of 1 over what counts; several labels stay as they are. */
+/** @throws request-invalid where a row may have several labels, so that no one frequency is its own */
+export function checkClassWeights(
+  task: TrainTask,
+  { classWeights }: Partial<Pick<Recipe, 'classWeights'>>,
+): void {
+  if (task !== 'labels' || classWeights !== 'balanced') return
+  throw new UnderstudyError(
+    'request-invalid',
+    'Rows that may have several labels cannot be balanced: no one frequency is theirs.',
+    { help: 'Leave out --class-weights balanced, or the --recipe that asks for it.' },
+  )
+}
+
+/** Weights inverse to the frequency of a unit's likeliest class, at a mean of 1 over what counts. */
 function balance(encoded: EncodedRows, subset: readonly number[]): Float32Array {
-  const { targets, weights, outputs, kind } = encoded
-  if (kind === 'multi-label') return weights
+  const { targets, weights, outputs, task } = encoded
+  checkClassWeights(task, { classWeights: 'balanced' })
   const size = outputs.length
   const starts = unitStarts(encoded)
   const counts = new Float64Array(size)

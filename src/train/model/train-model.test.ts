@@ -179,6 +179,14 @@ describe('trainModel', () => {
     })
   })
 
+  it('refuses to balance rows that have several labels', async () => {
+    const fixed = { classWeights: 'balanced' } as const
+    await expect(trainModel(options('labels', { fixed }))).rejects.toMatchObject({
+      code: 'request-invalid',
+      message: expect.stringContaining('several labels'),
+    })
+  })
+
   it('learns from a teacher’s probabilities', async () => {
     const rows = toyRows('label', 120).map(({ text, label }) => ({
       text,

@@ -15,7 +15,7 @@ const path = z
   .max(200)
   .regex(/^[A-Za-z0-9_-][A-Za-z0-9_.-]*(\/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*$/, 'is not a plain path')
 
-const jobSchema = z.strictObject({
+const jobFields = z.strictObject({
   format: z.literal('understudy-torch-job'),
   version: z.literal(1),
   /** `recipeId` of recipe, weights and data: names the run. */
@@ -44,6 +44,10 @@ const jobSchema = z.strictObject({
   }),
   data: z.strictObject({ file: path, hash, trainingCount: count.min(1), selectionCount: count }),
 })
+const jobSchema = jobFields.refine(
+  ({ kind, recipe }) => kind === 'single-label' || recipe.classWeights === 'none',
+  { path: ['recipe', 'classWeights'], message: 'balanced needs one label in each row' },
+)
 
 /** All of a job but its rows: `recipe.json`. */
 export type TorchJob = z.infer<typeof jobSchema>
