@@ -12,7 +12,6 @@ POOL_ROWS = 2048  # Sorted by length within pools of this size: little padding, 
 @dataclass(frozen=True)
 class Rows:
     ids: list  # Token numbers of each row, special tokens included.
-    types: list  # Token types: 1 for the second text of a pair.
     labels: torch.Tensor  # [rows] class numbers, or [rows, classes] of 0 and 1.
 
     def __len__(self):
@@ -33,19 +32,15 @@ def read_rows(job, folder, tokenizer):
 
 
 def tokenise(rows, job, tokenizer):
-    ids, types = [], []
-    for row in rows:
-        encoded = tokenizer(
-            row["text"], row.get("pair"), truncation=True, max_length=job["maxTokens"], return_token_type_ids=True
-        )
-        ids.append(encoded["input_ids"])
-        types.append(encoded["token_type_ids"])
+    ids = [
+        tokenizer(row["text"], row.get("pair"), truncation=True, max_length=job["maxTokens"])["input_ids"] for row in rows
+    ]
     if job["kind"] == "single-label":
-        return Rows(ids, types, torch.tensor([row["labels"][0] for row in rows], dtype=torch.long))
+        return Rows(ids, torch.tensor([row["labels"][0] for row in rows], dtype=torch.long))
     labels = torch.zeros(len(rows), len(job["labels"]))
     for i, row in enumerate(rows):
         labels[i, row["labels"]] = 1.0
-    return Rows(ids, types, labels)
+    return Rows(ids, labels)
 
 
 def cut_batches(order, lengths, budget):
@@ -89,10 +84,12 @@ def collate(rows, chosen, pad, device):
     def padded(sequences, value):
         return torch.tensor([one + [value] * (longest - len(one)) for one in sequences], device=device)
 
+    ids = padded([rows.ids[row] for row in chosen], pad)
     return {
-        "input_ids": padded([rows.ids[row] for row in chosen], pad),
+        "input_ids": ids,
         "attention_mask": padded([[1] * len(rows.ids[row]) for row in chosen], 0),
-        "token_type_ids": padded([rows.types[row] for row in chosen], 0),
+        # Of type 0 in the second text of a pair too: whatever reads the result back knows no other type.
+        "token_type_ids": torch.zeros_like(ids),
     }
 
 

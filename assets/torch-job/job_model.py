@@ -1,6 +1,5 @@
 """The network of a job: encoder, pooled embedding of length 1, times a scale, one linear layer. And its loss."""
 
-import json
 import math
 import re
 
@@ -65,7 +64,7 @@ def make_model(job, path, *, gradient_checkpointing):
     nn.init.zeros_(classifier.bias)
     encoder = choose_weights(encoder, recipe, config)
     drop_hidden(encoder, recipe, config)
-    return Classifier(encoder, classifier, read_pooling(path), recipe["scale"])
+    return Classifier(encoder, classifier, job["pooling"], recipe["scale"])
 
 
 def choose_weights(encoder, recipe, config):
@@ -105,14 +104,6 @@ def drop_hidden(encoder, recipe, config):
         found = re.search(r"encoder\.layer\.(\d+)\.(attention\.)?output\.dropout$", name)
         if found and int(found.group(1)) >= first and recipe["method"] != "head":
             module.p = recipe["dropout"]
-
-
-def read_pooling(path):
-    file = path / "1_Pooling" / "config.json"
-    settings = json.loads(file.read_text()) if file.exists() else {"pooling_mode_mean_tokens": True}
-    if settings.get("pooling_mode_mean_tokens") == settings.get("pooling_mode_cls_token", False):
-        raise SystemExit(f"{file} must choose either the cls token or the mean")
-    return "cls" if settings.get("pooling_mode_cls_token") else "mean"
 
 
 def make_optimizer(model, recipe):

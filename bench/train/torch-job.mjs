@@ -53,6 +53,7 @@ try {
     }),
     baseModel: { kind: 'folder', name: 'all-minilm-l6-v2', folder: resolve(options.model) },
     maxTokens: 64,
+    pooling: (await readModelFolder(resolve(options.model))).config.pooling,
     ...rows,
   })
   console.log(

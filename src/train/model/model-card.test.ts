@@ -118,6 +118,15 @@ describe('renderModelCard', () => {
     )
   })
 
+  it('says of an adapter for pairs which token types it learned with', () => {
+    const pair = { ...record, task: 'pair-classification' } as const
+    expect(seen(renderModelCard(pair))).toContain('pass `token_type_ids` of zeros')
+    const full = { ...pair, recipe: { method: 'full' } }
+    for (const other of [full, record]) {
+      expect(seen(renderModelCard(other))).not.toContain('token_type_ids')
+    }
+  })
+
   it('is sober about what is empty or unknown', () => {
     const card = renderModelCard({
       ...record,

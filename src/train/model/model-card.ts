@@ -74,6 +74,7 @@ export function renderModelCard(record: ModelCardRecord): string {
       ['setting', 'value'],
       Object.entries(record.recipe).map(([key, value]) => [key, json(value)]),
     ),
+    ...adapterText(record),
     heading('Metrics', null),
     'Estimates, not promises.',
     metricsTable(record.metrics),
@@ -116,6 +117,15 @@ function dataText({ dataWindow, rowCounts }: ModelCardRecord): string {
     Object.entries(rowCounts).map(([use, count]) => [use, `${count}`]),
   )
   return [window, rows].filter(part => part !== '').join('\n\n')
+}
+
+/** Merged weights say nothing of token types; the base that an adapter is put on does. */
+function adapterText({ task, recipe }: ModelCardRecord): string[] {
+  if (task !== 'pair-classification' || recipe.method !== 'lora') return []
+  return [
+    heading('Adapter', null),
+    'With `adapter/` on the base model, pass `token_type_ids` of zeros for both texts: it learned so, and a tokenizer that marks the second text with ones changes the answers. The merged `model.safetensors` answers the same either way.',
+  ]
 }
 
 function metricsTable(metrics: readonly CardMetric[]): string {

@@ -29,6 +29,8 @@ const jobFields = z.strictObject({
   labels: z.array(z.string()).min(2).max(100_000),
   /** Longest sequence, special tokens included. */
   maxTokens: z.int().min(3).max(1_000_000),
+  /** How token vectors become one: as the base's files were read here, so that both sides do the same. */
+  pooling: z.enum(['mean', 'cls']),
   baseModel: z.strictObject({
     name: z.string().min(1),
     /** SHA-256 of `model.safetensors`. */
@@ -85,8 +87,8 @@ export type TorchJobMetrics = z.infer<typeof metricsSchema>
 
 /** Names a job by all that decides its weights: labels, kind and length of sequences count as part of the data. */
 export function torchJobId(job: Omit<TorchJob, 'id'>): string {
-  const { kind, labels, maxTokens, data } = job
-  const dataHash = sha256(canonicalJson({ kind, labels, maxTokens, hash: data.hash }))
+  const { kind, labels, maxTokens, pooling, data } = job
+  const dataHash = sha256(canonicalJson({ kind, labels, maxTokens, pooling, hash: data.hash }))
   return recipeId(job.recipe, { weightsHash: job.baseModel.weightsHash, dataHash })
 }
 

@@ -51,6 +51,7 @@ function options(changes: Partial<TorchJobOptions> = {}): TorchJobOptions {
     rows: [row('wo ist meine Karte?', 0), row('カードを止めて', 1), row('card?', 0, 'selection')],
     labels: ['where', 'block'],
     maxTokens: 64,
+    pooling: 'mean',
     ...changes,
   }
 }
@@ -140,6 +141,19 @@ describe('a job folder', () => {
     await expect(attempt).rejects.toMatchObject({ code: 'request-invalid' })
     await expect(attempt).rejects.toThrow(message)
     expect(await stat(dir).catch(() => null)).toBeNull()
+  })
+
+  it('is of another id where tokens are pooled otherwise', async () => {
+    const mean = await writeTorchJob(fresh(), options())
+    const cls = await writeTorchJob(fresh(), options({ pooling: 'cls' }))
+    expect([mean.pooling, cls.pooling]).toEqual(['mean', 'cls'])
+    expect(cls.id).not.toBe(mean.id)
+  })
+
+  it('is refused for several labels and balanced classes', async () => {
+    const recipe = completeRecipe({ method: 'lora', classWeights: 'balanced' })
+    const attempt = writeTorchJob(fresh(), options({ recipe, kind: 'multi-label' }))
+    await expect(attempt).rejects.toThrow(/recipe.classWeights: balanced needs one label/)
   })
 
   it('is not written over another, nor without a model', async () => {

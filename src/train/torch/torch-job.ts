@@ -43,6 +43,7 @@ export interface TorchJobOptions {
   readonly kind?: TorchJob['kind']
   /** Longest sequence, special tokens included. */
   readonly maxTokens: number
+  readonly pooling: TorchJob['pooling']
 }
 
 /** Ships with the package; the same path from `src/train` and from `dist/train`. */
@@ -63,7 +64,7 @@ const OPTIONAL = [
  * @throws request-invalid naming the row; usage-invalid when the folder exists; model-unavailable; file-unreadable
  */
 export async function writeTorchJob(dir: string, options: TorchJobOptions): Promise<TorchJob> {
-  const { baseModel, labels, kind = 'single-label', maxTokens, rows } = options
+  const { baseModel, labels, kind = 'single-label', maxTokens, pooling, rows } = options
   const recipe = parseRecipe(options.recipe)
   checkRows(rows, { labels, kind })
   await requireFree(dir)
@@ -80,6 +81,7 @@ export async function writeTorchJob(dir: string, options: TorchJobOptions): Prom
       kind,
       labels: [...labels],
       maxTokens,
+      pooling,
       baseModel: await provideModel(baseModel, join(temporary, 'model')),
       data: {
         file: 'data.jsonl',

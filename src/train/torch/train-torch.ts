@@ -72,6 +72,7 @@ export async function writeTorchTraining(
     labels,
     kind: task === 'labels' ? 'multi-label' : 'single-label',
     maxTokens: config.maxTokens,
+    pooling: plainPooling(config),
   })
   return { id: job.id, notices }
 }
@@ -106,6 +107,14 @@ function requirePlain(task: TrainTask, rows: readonly LabelledRow[], recipe: Rec
       'Leave out --recipe: the usual recipe runs to its end.',
     )
   }
+}
+
+function plainPooling({ pooling }: EncoderConfig): TorchJob['pooling'] {
+  if (pooling !== 'pooler') return pooling
+  throw elsewhere(
+    'the base ends in a pooler',
+    'Use a sentence encoder as --base, or leave out --on torch.',
+  )
 }
 
 function elsewhere(what: string, help: string): UnderstudyError {
