@@ -205,6 +205,35 @@ describe('trainJob', () => {
     })
   })
 
+  it.each([
+    'here',
+    'torch',
+  ])('refuses to balance rows of several labels before it reads them: %s', async on => {
+    const events: JobEvent[] = []
+    const params = { on, task: 'labels', fixed: { classWeights: 'balanced' }, base: 'none' }
+    await expect(
+      train('not rows', params, { onEvent: one => events.push(one) }),
+    ).rejects.toMatchObject({
+      code: 'request-invalid',
+      message: expect.stringContaining('cannot be balanced'),
+      help: expect.stringContaining('--class-weights'),
+    })
+    expect(events).toEqual([])
+  })
+
+  it('hands the recipe of a run to PyTorch for the same rows only', async () => {
+    // Of a head, whose recipe is as long as it says.
+    const { id, record } = await train(csv(), { method: 'head' })
+    const given = { on: 'torch', recipe: id, seed: 5 }
+    const job = await train(csv(), given)
+    const written = JSON.parse(await readFile(join(job.output, 'recipe.json'), 'utf8'))
+    expect(written.recipe).toEqual(record?.recipe)
+    await expect(train(csv(58), given)).rejects.toMatchObject({
+      code: 'request-invalid',
+      message: expect.stringContaining('other rows'),
+    })
+  })
+
   it('refuses outputs that are taken or cannot be written, before it trains', async () => {
     const events: JobEvent[] = []
     await expect(train(csv(), { output: base })).rejects.toMatchObject({ code: 'usage-invalid' })

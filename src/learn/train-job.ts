@@ -109,7 +109,7 @@ export async function trainJob(params: TrainParams, context: TrainContext): Prom
   const base = await openBase(params.base, context)
   await requireDisk(output, DISK_FACTOR * base.files.weights.byteLength)
   if (on === 'torch') {
-    const order = { ...params, task, rows, base, recipe: record?.recipe ?? null }
+    const order = { ...params, task, rows, base, record }
     const job = await writeTorchTraining(order)
     const files = ['train.py', 'recipe.json', 'data.jsonl', 'README.md']
     return {

@@ -181,7 +181,8 @@ function orderOf({ plan, threads }: TrainModelOptions): Record<string, unknown> 
   return plan.kind === 'repeat' ? { repeat: plan.record.id, threads } : { ...plan, threads }
 }
 
-function requireSame(
+/** @throws request-invalid where a run that is to be repeated learned from something else */
+export function requireSame(
   record: RunRecord,
   { dataHash, weightsHash }: Pick<RunRecord, 'dataHash' | 'weightsHash'>,
 ): void {

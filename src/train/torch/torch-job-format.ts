@@ -82,10 +82,20 @@ const metricsSchema = z.object({
   files: z.record(path, z.object({ bytes: count, hash })),
 })
 
+const rowSchema = z.strictObject({
+  split: z.enum(['training', 'selection']),
+  text: z.string(),
+  pair: z.string().optional(),
+  labels: z.array(count),
+})
+
+/** One line of `data.jsonl`. */
+export type TorchRow = z.infer<typeof rowSchema>
+
 /** How the run went, and the files it left: `metrics.json`. */
 export type TorchJobMetrics = z.infer<typeof metricsSchema>
 
-/** Names a job by all that decides its weights: labels, kind and length of sequences count as part of the data. */
+/** Names a job by all that decides its weights: how rows become numbers counts as part of the data. */
 export function torchJobId(job: Omit<TorchJob, 'id'>): string {
   const { kind, labels, maxTokens, pooling, data } = job
   const dataHash = sha256(canonicalJson({ kind, labels, maxTokens, pooling, hash: data.hash }))
@@ -122,6 +132,25 @@ export function parseTorchMetrics(text: string, job: TorchJob): TorchJobMetrics 
     )
   }
   return metrics
+}
+
+/** @throws model-corrupt naming the line, or that there are more or fewer than `recipe.json` says */
+export function parseTorchRows(text: string, { data, kind, labels }: TorchJob): TorchRow[] {
+  const lines = text.split('\n').filter(line => line !== '')
+  const rows = lines.map((line, i) => {
+    const where = `line ${i + 1} of ${data.file}`
+    const row = parse(where, rowSchema, line)
+    const isFit = kind === 'multi-label' || row.labels.length === 1
+    if (!isFit || row.labels.some(label => label >= labels.length)) {
+      throw corruptResult(`${where} has labels ${row.labels.join(', ') || 'none'}`)
+    }
+    return row
+  })
+  const held = rows.filter(({ split }) => split === 'selection').length
+  if (held !== data.selectionCount || rows.length - held !== data.trainingCount) {
+    throw corruptResult(`${data.file} has not as many rows as recipe.json says`)
+  }
+  return rows
 }
 
 function parse<Schema extends z.ZodType>(file: string, schema: Schema, text: string) {

@@ -13,8 +13,10 @@ import {
   corruptResult,
   parseTorchJob,
   parseTorchMetrics,
+  parseTorchRows,
   type TorchJob,
   type TorchJobMetrics,
+  type TorchRow,
 } from './torch-job-format.ts'
 
 export interface TorchJobResult {
@@ -34,6 +36,8 @@ export interface TorchJobResult {
 const MAX_JSON_BYTES = 64 * 2 ** 20
 /** Beyond it Node reads no file at once; adapters and heads are far smaller. */
 const MAX_TENSOR_BYTES = 2 ** 30
+/** Beyond it no text fits into one string. */
+const MAX_DATA_BYTES = 2 ** 29 - 24
 
 /**
  * Checks that the result is complete, belongs to this job and is not damaged.
@@ -62,6 +66,25 @@ export async function readTorchJobResult(
     modelFolder: method === 'full' ? requireModel(folder, metrics) : null,
     selectionLogits: await readLogits(read, job),
   }
+}
+
+/**
+ * The rows that the job was made with.
+ * @throws model-corrupt
+ */
+export async function readTorchRows(dir: string, job: TorchJob): Promise<TorchRow[]> {
+  const { file, hash } = job.data
+  const text = await readText(dir, file, MAX_DATA_BYTES)
+  requireHash(file, text, hash)
+  return parseTorchRows(text, job)
+}
+
+/** @throws model-corrupt where a file in the job folder is not the one that `recipe.json` names */
+export function requireHash(file: string, content: string | Uint8Array, hash: string): void {
+  if (sha256(content) === hash) return
+  throw corruptResult(
+    `${file} was changed or damaged: its SHA-256 differs from that in recipe.json`,
+  )
 }
 
 type ReadListed = (path: string, limit?: number) => Promise<Uint8Array>
@@ -149,9 +172,9 @@ async function readListed(
   return bytes
 }
 
-async function readText(dir: string, path: string): Promise<string> {
+async function readText(dir: string, path: string, limit = MAX_JSON_BYTES): Promise<string> {
   const bytes = await plainSize(dir, path)
-  if (bytes > MAX_JSON_BYTES) throw corruptResult(`${path} has ${bytes} bytes`)
+  if (bytes > limit) throw corruptResult(`${path} has ${bytes} bytes`)
   return await readFile(join(dir, path), 'utf8')
 }
 

@@ -1,16 +1,12 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { parseAllDocuments } from 'yaml'
-import {
-  float32Tensor,
-  type PeftAdapter,
-  writePeftAdapter,
-  writeSafetensors,
-} from '../../formats/index.ts'
+import { type PeftAdapter, writePeftAdapter } from '../../formats/index.ts'
 import { sha256 } from '../../platform/index.ts'
 import { completeRecipe } from '../fine-tune/recipe.ts'
+import { put, tensors, writeResult } from './__fixtures__/torch-result.ts'
 import { type TorchJobOptions, type TorchJobRow, writeTorchJob } from './torch-job.ts'
 import type { TorchJob } from './torch-job-format.ts'
 import { readTorchJobResult } from './torch-job-result.ts'
@@ -30,13 +26,6 @@ beforeAll(async () => {
 afterAll(() => rm(scratch, { recursive: true, force: true }))
 
 const fresh = () => join(scratch, `job-${count++}`)
-
-async function put(folder: string, files: Readonly<Record<string, string | Uint8Array>>) {
-  for (const [path, bytes] of Object.entries(files)) {
-    await mkdir(dirname(join(folder, path)), { recursive: true })
-    await writeFile(join(folder, path), bytes)
-  }
-}
 
 const row = (text: string, label: number, split: TorchJobRow['split'] = 'training') => ({
   split,
@@ -189,59 +178,14 @@ function adapterFiles() {
   return { 'adapter/adapter_config.json': config, 'adapter/adapter_model.safetensors': weights }
 }
 
-const tensors = (entries: Record<string, [number[], number]>) =>
-  writeSafetensors(
-    new Map(
-      Object.entries(entries).map(([name, [shape, value]]) => [
-        name,
-        float32Tensor(new Float32Array(shape.reduce((a, b) => a * b, 1)).fill(value), shape),
-      ]),
-    ),
-  )
-
 /** A job with the result that train.py would leave; `files` and `metrics` replace parts of it. */
-async function finishedJob({
-  files = {},
-  metrics = {},
-}: {
-  files?: Readonly<Record<string, string | Uint8Array>>
-  metrics?: Readonly<Record<string, unknown>>
-} = {}): Promise<{ dir: string; job: TorchJob }> {
+async function finishedJob(
+  changes: Partial<Parameters<typeof writeResult>[2]> = {},
+): Promise<{ dir: string; job: TorchJob }> {
   const dir = fresh()
   const job = await writeTorchJob(dir, options())
-  const all: Record<string, string | Uint8Array> = {
-    ...adapterFiles(),
-    'classifier.safetensors': tensors({
-      'classifier.weight': [[2, HIDDEN], 0.1],
-      'classifier.bias': [[2], 0],
-    }),
-    'selection-logits.safetensors': tensors({ logits: [[1, 2], 0.5] }),
-    ...files,
-  }
-  await put(join(dir, 'result'), all)
-  const listed = Object.entries(all).map(([path, bytes]) => [
-    path,
-    { bytes: Buffer.from(bytes).length, hash: sha256(bytes) },
-  ])
-  const epoch = { epoch: 1, loss: 1, trainingAccuracy: 0.5, selectionLoss: 1 }
-  const told = {
-    format: 'understudy-torch-result',
-    version: 1,
-    id: job.id,
-    weightsHash: job.baseModel.weightsHash,
-    dataHash: job.data.hash,
-    trainingAccuracy: 0.5,
-    selectionAccuracy: 1,
-    epochs: [{ ...epoch, selectionAccuracy: 1, examplesPerSecond: 10 }],
-    updateCount: 1,
-    processCount: 1,
-    device: 'cpu',
-    precision: 'float32',
-    versions: { torch: '2.13.0' },
-    files: Object.fromEntries(listed),
-    ...metrics,
-  }
-  await writeFile(join(dir, 'result', 'metrics.json'), JSON.stringify(told))
+  const files = { ...adapterFiles(), ...changes.files }
+  await writeResult(dir, job, { hiddenSize: HIDDEN, ...changes, files })
   return { dir, job }
 }
 

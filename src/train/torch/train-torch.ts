@@ -15,6 +15,7 @@ import {
   readEncoderWeights,
   transpose,
 } from '../../models/index.ts'
+import { sha256 } from '../../platform/index.ts'
 import { systemClock } from '../../util/index.ts'
 import { runLogits } from '../fine-tune/forward.ts'
 import type { Recipe } from '../fine-tune/recipe.ts'
@@ -30,19 +31,25 @@ import {
 } from '../model/labelled-rows.ts'
 import type { RunRecord } from '../model/run-record.ts'
 import { candidateRecipes, type SearchMethod } from '../model/search-plan.ts'
+import { requireSame } from '../model/train-model.ts'
 import { measure } from '../model/training-metrics.ts'
 import { startPace } from '../pace.ts'
 import { writeTorchJob } from './torch-job.ts'
-import type { TorchJob } from './torch-job-format.ts'
-import { readTorchJobResult, type TorchJobResult } from './torch-job-result.ts'
+import type { TorchJob, TorchRow } from './torch-job-format.ts'
+import {
+  readTorchJobResult,
+  readTorchRows,
+  requireHash,
+  type TorchJobResult,
+} from './torch-job-result.ts'
 
 export interface TorchOrder {
   readonly task: TrainTask
   readonly rows: readonly LabelledRow[]
   readonly base: { readonly name: string; readonly folder: string; readonly files: EncoderFiles }
   readonly method: SearchMethod
-  /** Repeats the recipe of a run; null: the usual recipe of the method. */
-  readonly recipe: Recipe | null
+  /** Repeats the recipe of a run, with the same rows held back; null: the usual recipe of the method. */
+  readonly record: RunRecord | null
   readonly fixed: Partial<Recipe>
   readonly seed: number
   readonly output: string
@@ -54,12 +61,13 @@ const BATCH_TOKENS = 1024
 export async function writeTorchTraining(
   order: TorchOrder,
 ): Promise<{ readonly id: string; readonly notices: readonly string[] }> {
-  const { task, base, seed, output } = order
-  const { rows, labels, notices } = checkLabelledRows(task, order.rows)
+  const { task, base, record, output } = order
+  const { rows, labels, notices, dataHash } = checkLabelledRows(task, order.rows)
+  if (record !== null) requireSame(record, { dataHash, weightsHash: sha256(base.files.weights) })
   const config = parseEncoderConfig(base.files)
-  const recipe = order.recipe ?? usualRecipe(order, config, rows.length)
+  const recipe = record?.recipe ?? usualRecipe(order, config, rows.length)
   requirePlain(task, rows, recipe)
-  const held = new Set(splitInner(task, rows, seed).selection)
+  const held = new Set(splitInner(task, rows, record?.seed ?? order.seed).selection)
   const job = await writeTorchJob(output, {
     recipe,
     baseModel: { kind: 'folder', name: base.name, folder: base.folder },
@@ -107,6 +115,12 @@ function requirePlain(task: TrainTask, rows: readonly LabelledRow[], recipe: Rec
       'Leave out --recipe: the usual recipe runs to its end.',
     )
   }
+  if (recipe.labelNames) {
+    throw elsewhere(
+      'the recipe reads the names of labels as rows',
+      'Leave out --recipe: the usual recipe reads the rows given only.',
+    )
+  }
 }
 
 function plainPooling({ pooling }: EncoderConfig): TorchJob['pooling'] {
@@ -139,50 +153,36 @@ export async function readTorchTraining(
 ): Promise<TorchTrained> {
   const result = await readTorchJobResult(folder)
   const { job } = result
-  const task = await taskOf(folder, job)
+  const rows = await readTorchRows(folder, job)
+  const task = taskOf(rows, job)
   const files = await readEncoderFiles(join(folder, 'model'))
-  const config = parseEncoderConfig(files)
+  requireHash('model/model.safetensors', files.weights, job.baseModel.weightsHash)
+  const config = { ...parseEncoderConfig(files), pooling: job.pooling }
   const weights = await trainedWeights(result, files, config)
   const parts: TrainedParts = {
     task,
     config,
     weights,
-    head: headOf(result, config),
+    head: headOf(result),
     outputs: job.labels,
     tensors: new Map(),
     recipe: job.recipe,
     adapter: result.adapter,
   }
-  const encoded = await encodeSelection(folder, { job, task, files, config })
+  const encoded = await encodeSelection(rows, { job, task, files, config })
   const logits = await logitsOf(parts, encoded, { runtime, signal })
   const worst = logits.reduce(
     (most, value, i) => Math.max(most, Math.abs(value - (result.selectionLogits[i] ?? Number.NaN))),
     0,
   )
-  const texts = (await readRows(folder, job)).map(({ text }) => text)
+  const texts = rows.map(({ text }) => text)
   const record = recordOf(result, { task, threads, encoded, logits, texts })
   const compared = `Its logits of the rows held back differ from PyTorch's by ${worst.toExponential(1)} at most.`
   return { parts, record, notices: encoded.rows.length === 0 ? [] : [compared] }
 }
 
-interface JobRow {
-  readonly split: string
-  readonly text: string
-  readonly pair?: string
-  readonly labels: readonly number[]
-}
-
-async function readRows(folder: string, { data }: TorchJob): Promise<JobRow[]> {
-  const text = await readFile(join(folder, data.file), 'utf8')
-  return text
-    .split('\n')
-    .filter(line => line !== '')
-    .map(line => JSON.parse(line) as JobRow)
-}
-
-async function taskOf(folder: string, job: TorchJob): Promise<TrainTask> {
-  if (job.kind === 'multi-label') return 'labels'
-  const [first] = await readRows(folder, job)
+function taskOf([first]: readonly TorchRow[], { kind }: TorchJob): TrainTask {
+  if (kind === 'multi-label') return 'labels'
   return first?.pair === undefined ? 'label' : 'pair'
 }
 
@@ -197,14 +197,14 @@ async function trainedWeights(
   return adapter === null ? weights : mergeAdapter(weights, adapter)
 }
 
-function headOf({ classifier, hiddenSize, job }: TorchJobResult, { pooling }: EncoderConfig) {
+function headOf({ classifier, hiddenSize, job }: TorchJobResult) {
   const weights = transpose(classifier.weight, job.labels.length, hiddenSize)
   const head = { weights, bias: classifier.bias }
-  return unscaledHead(head, { scale: job.recipe.scale, isScaled: pooling !== 'pooler' })
+  return unscaledHead(head, { scale: job.recipe.scale, isScaled: true })
 }
 
 async function encodeSelection(
-  folder: string,
+  given: readonly TorchRow[],
   {
     job,
     task,
@@ -212,7 +212,7 @@ async function encodeSelection(
     config,
   }: { job: TorchJob; task: TrainTask; files: EncoderFiles; config: EncoderConfig },
 ): Promise<EncodedRows> {
-  const held = (await readRows(folder, job)).filter(({ split }) => split === 'selection')
+  const held = given.filter(({ split }) => split === 'selection')
   const rows = held.map(({ text, pair, labels }): LabelledRow => {
     const names = labels.map(label => job.labels[label] as string)
     const common = { text, ...(pair !== undefined && { pair }) }
