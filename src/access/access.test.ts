@@ -239,6 +239,13 @@ it('limits per minute count what other processes answered', () => {
   expect(code(() => ask())).toBe('rate-limited 20')
 })
 
+it('limits per minute count what other processes answered before the first request here', () => {
+  const { access, key, ask } = stage({ requestsPerMinute: 3, tokensPerMinute: 1000 })
+  const usage = { requestCount: 3, promptTokens: 100, completionTokens: 50 }
+  access.noteElsewhere(key.id, { ...usage, usd: 0, estimatedCount: 0 })
+  expect(code(() => ask())).toBe('rate-limited 20')
+})
+
 describe('models', () => {
   it.each([
     ['support-fast', 'fine'],

@@ -166,9 +166,12 @@ export function createAccess({ keys, spend, clock, ...rest }: AccessOptions): Ac
       }
     },
     noteElsewhere(id, { requestCount, promptTokens, completionTokens }) {
-      const held = buckets.get(id)
-      held?.requests?.take(requestCount)
-      held?.tokens?.take(promptTokens + completionTokens)
+      // A key that was not used here yet has no buckets here yet.
+      const key = keys.get(id)
+      if (key === null) return
+      const { requests, tokens } = bucketsOf(key)
+      requests?.take(requestCount)
+      tokens?.take(promptTokens + completionTokens)
     },
     configure(config) {
       ;({ prices } = config)

@@ -20,6 +20,8 @@ export interface Keys {
   readonly areRequired: boolean
   /** The key that a token belongs to. @throws key-invalid */
   find(token: string): Key
+  /** Null where no key has the id. */
+  get(id: string): Key | null
   list(): readonly Key[]
   /** @returns the token too, which nobody can read again. @throws usage-invalid */
   create(name: string, rules: KeyRules): Promise<{ readonly key: Key; readonly token: string }>
@@ -140,6 +142,11 @@ export function createKeys(
         })
       }
       return found
+    },
+    get(id) {
+      const record = records.get(id)
+      if (record !== undefined) return shown(record)
+      return fromConfig.find(({ key }) => key.id === id)?.key ?? null
     },
     list: () => [...fromConfig.map(({ key }) => key), ...[...records.values()].map(shown)],
     async create(name, rules) {
