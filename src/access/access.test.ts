@@ -1,5 +1,5 @@
 /** Keys, limits and budgets by a clock that stands still until told otherwise. */
-import { appendFile, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -10,7 +10,7 @@ import { createAccess, type Ticket } from './access.ts'
 import { createKeys, openKeys } from './keys.ts'
 import { watchPeerSpend } from './peer-spend.ts'
 import { periodEndMs, periodStart } from './period.ts'
-import { memorySpend, openSpend } from './spend.ts'
+import { memorySpend, openSpend, type SpendOptions } from './spend.ts'
 import type { Usage } from './spend-totals.ts'
 
 const START = Date.parse('2026-11-27T12:00:00Z')
@@ -29,6 +29,9 @@ const configured = (name: string, rules: Partial<KeyRules> = {}): ConfigKey => (
   key: `secret-${name}`,
   name,
 })
+
+const spendAt = (path: string, options: Partial<SpendOptions> = {}) =>
+  openSpend(path, { log: () => {}, timeoutMs: 10_000, ...options })
 
 function stage(rules: Partial<KeyRules>) {
   const clock = fixedClock(START)
@@ -167,7 +170,7 @@ describe('limits per minute', () => {
     const { clock, ask } = stage({ tokensPerMinute: 1000 })
     const ticket = ask(400)
     expect(ticket.headers()['x-ratelimit-remaining-tokens']).toBe('900')
-    await ticket.settle({
+    ticket.settle({
       model: 'cheap',
       usage: { promptTokens: 500, completionTokens: 700 },
       byteCount: 1,
@@ -267,13 +270,16 @@ describe('budgets', () => {
     model: string | null,
     promptTokens: number,
     completionTokens: number,
-  ) => ticket.settle({ model, usage: { promptTokens, completionTokens }, byteCount: 0 })
+  ) => {
+    const usage = { promptTokens, completionTokens }
+    return ticket.settle({ model, usage, byteCount: 0 }).charge
+  }
 
   it('count exactly what the answers report, and begin anew with the period', async () => {
     const { clock, access, key, ask } = stage({ budget: { usd: 0.003, per: 'day' } })
     const ticket = ask()
     ticket.checkBudget()
-    expect(await settle(ticket, 'cheap', 1000, 1000)).toEqual({
+    expect(settle(ticket, 'cheap', 1000, 1000)).toEqual({
       key: 'config_desk',
       promptTokens: 1000,
       completionTokens: 1000,
@@ -295,7 +301,7 @@ describe('budgets', () => {
 
   it('mark estimates, and count a model without a price at the dearest', async () => {
     const { ask } = stage({ budget: { usd: 1, per: 'month' } })
-    const charge = await ask(400, 'unpriced').settle({
+    const { charge } = ask(400, 'unpriced').settle({
       model: 'unheard-of',
       usage: null,
       byteCount: 400,
@@ -311,8 +317,8 @@ describe('budgets', () => {
   it('leave money out, rather than guess it, where none is limited', async () => {
     const { access, key } = stage({})
     const ticket = access.admit(key, { model: 'unheard-of', byteCount: 4 })
-    expect(await settle(ticket, null, 5, 5)).toMatchObject({ usd: null })
-    expect(await settle(ticket, null, 5, 5)).toBeNull()
+    expect(settle(ticket, null, 5, 5)).toMatchObject({ usd: null })
+    expect(settle(ticket, null, 5, 5)).toBeNull()
   })
 
   it('hold money back for requests under way, so that many at once do not all find it unspent', () => {
@@ -358,13 +364,13 @@ describe('what keys used', () => {
   }
 
   it('is there after a restart, whole, also where the last line was torn off', async () => {
-    const spend = await openSpend(dir, () => {})
+    const spend = await spendAt(dir)
     for (let i = 0; i < 100; i++) void spend.add('k', usage, START + i * 86_400_000)
     await spend.close()
     const [file = ''] = (await readdir(dir)).filter(name => name.endsWith('.jsonl'))
     await appendFile(join(dir, file), '["k","2026-11-27",1,10')
     for (let round = 0; round < 3; round++) {
-      const again = await openSpend(dir, () => {})
+      const again = await spendAt(dir)
       expect(again.since('k', '')).toMatchObject({ requestCount: 100, usd: 25 })
       expect(again.since('k', '2026-11-28')).toMatchObject({ requestCount: 99 })
       expect(again.since('other', '')).toMatchObject({ requestCount: 0 })
@@ -373,18 +379,18 @@ describe('what keys used', () => {
   })
 
   it('is counted once where a crash came between folding and removing', async () => {
-    const spend = await openSpend(dir, () => {})
+    const spend = await spendAt(dir)
     await spend.add('k', usage, START)
     const files = (await readdir(dir)).filter(name => name.endsWith('.jsonl'))
     const text = await readFile(join(dir, files[0] ?? ''), 'utf8')
-    await (await openSpend(dir, () => {})).close()
+    await (await spendAt(dir)).close()
     await writeFile(join(dir, files[0] ?? ''), text)
-    const again = await openSpend(dir, () => {})
+    const again = await spendAt(dir)
     expect(again.since('k', '')).toMatchObject({ requestCount: 1, usd: 0.25 })
   })
 
   it('is written without waiting for those who come after, and folded while they come', async () => {
-    const spend = await openSpend(dir, () => {}, 10)
+    const spend = await spendAt(dir, { foldedLines: 10 })
     let isOver = false
     let count = 0
     const others = (async () => {
@@ -402,30 +408,66 @@ describe('what keys used', () => {
     await others
     await spend.close()
     expect((await readdir(dir)).filter(name => name.endsWith('.jsonl'))).not.toContain('1.jsonl')
-    const again = await openSpend(dir, () => {})
+    const again = await spendAt(dir)
     expect(again.since('k', '').requestCount).toBe(count)
   })
 
   it('goes on counting, and says so once, where the disk is full', async () => {
     const logged: string[] = []
-    const spend = await openSpend(dir, text => logged.push(text))
+    const spend = await spendAt(dir, { log: text => logged.push(text) })
     await rm(dir, { recursive: true })
     await spend.add('k', usage, START)
     await spend.add('k', usage, START)
     expect(spend.since('k', '').requestCount).toBe(2)
+    expect(spend.state).toBe('failing')
     expect(logged).toHaveLength(1)
-    await openSpend(dir, () => {})
+    await mkdir(dir)
+    await spend.add('k', usage, START)
+    expect(spend.state).toBe('ok')
+    expect(logged).toHaveLength(2)
+    expect((await spendAt(dir)).since('k', '').requestCount).toBe(3)
+  })
+
+  it('is waited for once where the disk hangs, and is on disk when it is back', async () => {
+    const logged: string[] = []
+    let release = (): void => {}
+    const hanging = new Promise<void>(resolve => {
+      release = resolve
+    })
+    const spend = await spendAt(dir, {
+      timeoutMs: 500,
+      log: text => logged.push(text),
+      async append(path, text) {
+        await hanging
+        await appendFile(path, text)
+      },
+    })
+    await spend.add('k', usage, START)
+    expect(spend.state).toBe('late')
+    const startMs = performance.now()
+    for (let i = 0; i < 100; i++) await spend.add('k', usage, START)
+    // None of them waits.
+    expect(performance.now() - startMs).toBeLessThan(500)
+    expect(spend.since('k', '').requestCount).toBe(101)
+    expect(logged).toEqual([expect.stringContaining('longer than 500 ms')])
+    release()
+    await spend.close()
+    expect(spend.state).toBe('ok')
+    expect(logged).toHaveLength(2)
+    // What waited is one line.
+    expect((await readFile(join(dir, '1.jsonl'), 'utf8')).split('\n')).toHaveLength(3)
+    expect((await spendAt(dir)).since('k', '')).toMatchObject({ requestCount: 101, usd: 25.25 })
   })
 
   it('is shared among the processes of a folder, also what they used before and while they fold', async () => {
     const told: [string, Usage][] = []
-    const first = await openSpend(join(dir, 'spend-1'), () => {})
+    const first = await spendAt(join(dir, 'spend-1'))
     await first.add('k', usage, START)
     const options = { root: dir, own: 'spend', everyMs: 1e6 }
     const peers = await watchPeerSpend({ ...options, onUsage: (...use) => void told.push(use) })
     expect(peers.since('k', '')).toMatchObject({ requestCount: 1, usd: 0.25 })
     expect(told).toEqual([])
-    const second = await openSpend(join(dir, 'spend-2'), () => {})
+    const second = await spendAt(join(dir, 'spend-2'))
     await first.add('k', usage, START)
     await second.add('k', usage, START)
     await peers.refresh()
@@ -435,7 +477,7 @@ describe('what keys used', () => {
       ['k', usage],
     ])
     // Another process under the same number folds what the first one left.
-    const next = await openSpend(join(dir, 'spend-1'), () => {})
+    const next = await spendAt(join(dir, 'spend-1'))
     await next.add('k', usage, START)
     await appendFile(join(dir, 'spend-1', '2.jsonl'), '["k","2026-11-27",1')
     await peers.refresh()
@@ -447,7 +489,7 @@ describe('what keys used', () => {
 
   it('never starts from a file that it cannot read', async () => {
     await writeFile(join(dir, 'totals.json'), '{"generation":')
-    await expect(openSpend(dir, () => {})).rejects.toMatchObject({ code: 'file-corrupt' })
+    await expect(spendAt(dir)).rejects.toMatchObject({ code: 'file-corrupt' })
   })
 })
 

@@ -8,7 +8,7 @@ import type { Bucket } from './bucket.ts'
 import { createBucket } from './bucket.ts'
 import type { Key, Keys } from './keys.ts'
 import { periodEndMs, periodStart } from './period.ts'
-import type { Spend } from './spend.ts'
+import type { Spend, SpendState } from './spend.ts'
 import { NO_USAGE, type Usage } from './spend-totals.ts'
 
 export interface Access {
@@ -19,6 +19,8 @@ export interface Access {
   noteElsewhere(key: string, usage: Usage): void
   /** What a key used since a day, and in its budget's period. */
   usageOf(key: Key): { readonly total: Usage; readonly period: Usage | null }
+  /** Whether what keys use comes to the disk. Their limits and budgets hold in any case. */
+  readonly spendState: SpendState
   configure(config: { readonly keys: readonly ConfigKey[]; readonly prices: PriceTable }): void
   close(): Promise<void>
 }
@@ -45,15 +47,22 @@ export interface Ticket {
   checkBudget(): void
   /**
    * The lead answered, as `model`: its tokens and their price are counted. `usage` null: the answer reports none, and they
-   * are estimated from the bytes. Resolves when the count would survive a kill.
+   * are estimated from the bytes.
    */
   settle(answer: {
     readonly model: string | null
     readonly usage: Tokens | null
     readonly byteCount: number
-  }): Promise<Charge | null>
-  /** The lead was not asked, or gave no answer: nothing but the request counts. */
+  }): Settled
+  /** The lead was not asked, or gave no answer: nothing but the request counts. Resolves as `written` does. */
   release(): Promise<void>
+}
+
+export interface Settled {
+  /** Null without a key, and where the ticket had ended before. */
+  readonly charge: Charge | null
+  /** Resolves when the count would survive a kill, or cannot in time. */
+  readonly written: Promise<void>
 }
 
 /** About four bytes of English a token; more in other languages, where this estimates high. */
@@ -141,12 +150,12 @@ export function createAccess({ keys, spend, clock, ...rest }: AccessOptions): Ac
           reservedUsd = (estimate * dearestUsd(prices)) / 1e6
           held.reservedUsd += reservedUsd
         },
-        async settle({ model: answeredAs, usage, byteCount: answerBytes }) {
+        settle({ model: answeredAs, usage, byteCount: answerBytes }) {
           const tokens = usage ?? {
             promptTokens: estimate,
             completionTokens: Math.ceil(answerBytes / BYTES_PER_TOKEN),
           }
-          if (!end(tokens.promptTokens + tokens.completionTokens)) return null
+          if (!end(tokens.promptTokens + tokens.completionTokens)) return UNSETTLED
           const usd = costUsd(key, [answeredAs, model], tokens)
           const isEstimated = usage === null
           const { promptTokens, completionTokens } = tokens
@@ -157,8 +166,10 @@ export function createAccess({ keys, spend, clock, ...rest }: AccessOptions): Ac
             usd: usd ?? 0,
             estimatedCount: isEstimated ? 1 : 0,
           }
-          await spend.add(key.id, used, clock.now())
-          return { key: key.id, promptTokens, completionTokens, usd, isEstimated }
+          return {
+            charge: { key: key.id, promptTokens, completionTokens, usd, isEstimated },
+            written: spend.add(key.id, used, clock.now()),
+          }
         },
         async release() {
           if (end(0)) await spend.add(key.id, { ...NO_USAGE, requestCount: 1 }, clock.now())
@@ -173,6 +184,9 @@ export function createAccess({ keys, spend, clock, ...rest }: AccessOptions): Ac
       requests?.take(requestCount)
       tokens?.take(promptTokens + completionTokens)
     },
+    get spendState() {
+      return spend.state
+    },
     configure(config) {
       ;({ prices } = config)
       keys.configure(config.keys)
@@ -181,11 +195,13 @@ export function createAccess({ keys, spend, clock, ...rest }: AccessOptions): Ac
   }
 }
 
+const UNSETTLED: Settled = { charge: null, written: Promise.resolve() }
+
 /** For callers without a key, where none is required. */
 const FREE: Ticket = {
   headers: () => ({}),
   checkBudget: () => {},
-  settle: async () => null,
+  settle: () => UNSETTLED,
   release: async () => {},
 }
 

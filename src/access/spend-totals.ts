@@ -52,9 +52,17 @@ export function sumSince(all: readonly Totals[], key: string, day: string): Usag
   return sum
 }
 
-export function formatLine(key: string, day: string, usage: Usage): string {
-  const { requestCount, promptTokens, completionTokens, usd, estimatedCount } = usage
-  return `${JSON.stringify([key, day, requestCount, promptTokens, completionTokens, usd, estimatedCount])}\n`
+export function rowsOf(totals: Totals): readonly Row[] {
+  return [...totals].flatMap(([key, days]) =>
+    [...days].map(([day, usage]): Row => [key, day, usage]),
+  )
+}
+
+export function formatLines(totals: Totals): readonly string[] {
+  return rowsOf(totals).map(([key, day, usage]) => {
+    const { requestCount, promptTokens, completionTokens, usd, estimatedCount } = usage
+    return `${JSON.stringify([key, day, requestCount, promptTokens, completionTokens, usd, estimatedCount])}\n`
+  })
 }
 
 /** Null for what is no whole line, such as one that a crash tore off. */

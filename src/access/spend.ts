@@ -1,6 +1,7 @@
 /**
  * What each key used, by day: a file that is only appended to, and read at the next start. A line is with the kernel before
- * the promise of `add` resolves, so a killed process loses none of them; the power failing may lose the last moments.
+ * the promise of `add` resolves, so a killed process loses none of them; the power failing may lose the last moments. Where
+ * the disk fails or hangs, what is in memory counts, and follows.
  */
 import { appendFile, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -9,19 +10,25 @@ import { makeFolder, writeFileAtomic } from '../platform/index.ts'
 import { dayOf } from './period.ts'
 import {
   addTo,
-  formatLine,
+  formatLines,
   formatTotals,
   parseLine,
   parseTotals,
   type Row,
+  rowsOf,
   sumSince,
   type Totals,
   type Usage,
 } from './spend-totals.ts'
 
+/** `late`: writing takes longer than anybody waits for it. */
+export type SpendState = 'ok' | 'late' | 'failing'
+
 export interface Spend {
-  /** Adds to a key's day. Resolves when it would survive a kill. Never rejects. */
+  /** Adds to a key's day. Resolves when it would survive a kill, or cannot in time. Never rejects. */
   add(key: string, usage: Usage, nowMs: number): Promise<void>
+  /** Whether what is added is being written. */
+  readonly state: SpendState
   /** Sum from a day on (`2026-11-01`; '' for all). */
   since(key: string, day: string): Usage
   /** Waits for what is being written. */
@@ -29,13 +36,14 @@ export interface Spend {
 }
 
 const TOTALS = 'totals.json'
-/** A file of that many lines is folded into the totals. */
-const FOLDED_LINES = 50_000
 
-/** Lines that are written together. */
-interface Batch {
-  readonly lines: string[]
-  readonly written: Promise<void>
+export interface SpendOptions {
+  readonly log: (text: string) => void
+  /** Longest that anybody waits for a line to be written. */
+  readonly timeoutMs: number
+  /** A file of that many lines is folded into the totals. */
+  readonly foldedLines?: number
+  readonly append?: (path: string, text: string) => Promise<void>
 }
 
 /**
@@ -44,8 +52,7 @@ interface Batch {
  */
 export async function openSpend(
   dir: string,
-  log: (text: string) => void,
-  foldedLines = FOLDED_LINES,
+  { log, timeoutMs, foldedLines = 50_000, append = appendFile }: SpendOptions,
 ): Promise<Spend> {
   await makeFolder(dir)
   const { generation, totals } = await readTotals(dir)
@@ -53,47 +60,80 @@ export async function openSpend(
     addTo(totals, key, day, usage)
   let current = generation
   let lineCount = 0
-  /** Lines that wait for those before them to be written; null: none. */
-  let waiting: Batch | null = null
+  /** Counted, and not yet on its way to the file: summed up, so that it stays small however long a disk hangs. */
+  let unwritten: Totals = new Map()
+  const takeUnwritten = (): Totals => {
+    const taken = unwritten
+    unwritten = new Map()
+    return taken
+  }
   /** Everything counted so far goes into the totals; what comes after goes to a file that they do not hold yet. */
   const fold = async (): Promise<void> => {
-    const lines = waiting?.lines ?? []
-    const heldCount = lines.length
-    await writeFileAtomic(join(dir, TOTALS), formatTotals(current + 1, totals))
+    const held = takeUnwritten()
+    try {
+      await writeFileAtomic(join(dir, TOTALS), formatTotals(current + 1, totals))
+    } catch (error) {
+      for (const row of rowsOf(held)) addTo(unwritten, ...row)
+      throw error
+    }
     current++
     lineCount = 0
-    // These wait still, and are in the totals already.
-    lines.splice(0, heldCount)
     await removeOlder(dir, current)
   }
   await fold()
 
   let last: Promise<void> = Promise.resolve()
-  let hasFailed = false
-  const write = async (lines: readonly string[]): Promise<void> => {
-    waiting = null
+  /** Resolves with the write that takes what is unwritten now, or when it takes too long; null: none is due. */
+  let next: Promise<void> | null = null
+  let state: SpendState = 'ok'
+  const become = (now: SpendState, why = ''): void => {
+    if (state === 'ok' && now !== 'ok') {
+      log(`What keys used is not on disk, and a restart would forget it: ${why}`)
+    }
+    if (state !== 'ok' && now === 'ok') log('What keys used is on disk again.')
+    state = now
+  }
+  /** What an append lost, or wrote in part, comes to the disk with the totals. */
+  let hasLost = false
+  const write = async (): Promise<void> => {
+    next = null
+    const lines = formatLines(takeUnwritten())
     lineCount += lines.length
     try {
-      if (lines.length > 0) await appendFile(join(dir, `${current}.jsonl`), lines.join(''))
-      hasFailed = false
-      if (lineCount >= foldedLines) await fold()
+      if (lines.length > 0) await append(join(dir, `${current}.jsonl`), lines.join(''))
+      if (hasLost || lineCount >= foldedLines) await fold()
+      hasLost = false
+      become('ok')
     } catch (error) {
-      if (!hasFailed)
-        log(`What keys used cannot be written, and a restart would forget it: ${error}`)
-      hasFailed = true
+      hasLost = true
+      become('failing', String(error))
     }
   }
+  const begin = (): Promise<void> => {
+    const written = last.then(write)
+    last = written
+    return new Promise(resolve => {
+      const timer = setTimeout(() => {
+        become('late', `writing takes longer than ${timeoutMs} ms.`)
+        resolve()
+      }, timeoutMs)
+      void written.then(() => {
+        clearTimeout(timer)
+        resolve()
+      })
+    })
+  }
   return {
-    add(key, usage, nowMs) {
+    async add(key, usage, nowMs) {
       const day = dayOf(nowMs)
       addTo(totals, key, day, usage)
-      if (waiting === null) {
-        const lines: string[] = []
-        last = last.then(() => write(lines))
-        waiting = { lines, written: last }
-      }
-      waiting.lines.push(formatLine(key, day, usage))
-      return waiting.written
+      addTo(unwritten, key, day, usage)
+      next ??= begin()
+      // Who comes while the disk hangs does not wait as well.
+      if (state !== 'late') await next
+    },
+    get state() {
+      return state
     },
     since: (key, day) => sumSince([totals], key, day),
     async close() {
@@ -107,6 +147,7 @@ export function memorySpend(): Spend {
   const totals: Totals = new Map()
   return {
     add: async (key, usage, nowMs) => addTo(totals, key, dayOf(nowMs), usage),
+    state: 'ok',
     since: (key, day) => sumSince([totals], key, day),
     close: async () => {},
   }

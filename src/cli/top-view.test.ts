@@ -64,10 +64,17 @@ test('fits into 80 columns and into 40, whatever the lead is called', () => {
 test('says since when, and what does not work', () => {
   const { look } = gateway()
   const text = renderTop(
-    look(60_000, { ledger: 'failing', store: 'ok', lagCount: 7, error: 'no space left' }),
+    look(60_000, {
+      ledger: 'failing',
+      store: 'ok',
+      spend: 'late',
+      lagCount: 7,
+      error: 'no space left',
+    }),
     null,
     80,
   )
+  expect(text).toContain('what keys used: late')
   expect(text).toContain('(since the start)')
   expect(text).toContain('ledger failing   database ok   behind 7 records   unrecorded answers 3')
   expect(text).toContain('no space left')

@@ -137,7 +137,12 @@ function escalations(now: TopSample, before: TopSample | null): readonly string[
 function recording(now: TopSample): readonly string[] {
   const health = isObject(now.status.health) ? now.status.health : {}
   const line = `ledger ${health.ledger ?? '?'}   database ${health.store ?? '?'}   behind ${health.lagCount ?? 0} records   unrecorded answers ${now.status.unrecordedCount ?? 0}`
-  return typeof health.error === 'string' ? [line, `  ${health.error}`] : [line]
+  const { spend = 'ok', error } = health
+  return [
+    line,
+    ...(spend === 'ok' ? [] : [`  the file of what keys used: ${spend}`]),
+    ...(typeof error === 'string' ? [`  ${error}`] : []),
+  ]
 }
 
 function processes(now: TopSample): string {

@@ -40,19 +40,22 @@ export async function openAccess(
     prices,
     clock,
     log,
+    timeoutMs,
     worker = null,
   }: {
     keys: Keys
     prices: Config['prices']
     clock: Clock
     log: (text: string) => void
+    /** Longest that an answer waits for its count. */
+    timeoutMs: number
     /** Each worker writes its own totals, and reads those of the others. */
     worker?: number | null
   },
 ): Promise<Access> {
   const root = join(dataDir, FOLDER)
   const own = worker === null ? 'spend' : `spend-${worker}`
-  const spend = await openSpend(join(root, own), log)
+  const spend = await openSpend(join(root, own), { log, timeoutMs })
   let access: Access | null = null
   const peers = await watchPeerSpend({
     root,
@@ -68,6 +71,9 @@ export async function openAccess(
 function together(spend: Spend, peers: PeerSpend): Spend {
   return {
     add: spend.add,
+    get state() {
+      return spend.state
+    },
     since: (key, day) => addUsage(spend.since(key, day), peers.since(key, day)),
     async close() {
       peers.close()

@@ -4,12 +4,12 @@ import { UnderstudyError } from '../errors.ts'
 import { mergeMetrics } from '../telemetry/index.ts'
 import { mergeStates } from '../upstreams/index.ts'
 import { isObject, parseJson } from '../wire/index.ts'
-import type { WorkspaceHealth } from '../workspace/index.ts'
 import { decodeUtf8, readBody } from './body.ts'
 import type { GatewayContext } from './context.ts'
 import { jobEventsResponse } from './job-events.ts'
 import type { Jobs } from './jobs.ts'
 import type { LeadWatch } from './lead-watch.ts'
+import type { GatewayHealth } from './readiness.ts'
 import type { Recorder } from './recorder.ts'
 import type { Tally } from './tally.ts'
 import type { ProcessStats } from './worker-messages.ts'
@@ -79,14 +79,16 @@ async function allStats({ stats, peers }: ApiParts): Promise<readonly ProcessSta
 }
 
 /** How it stands with recording, where several write: as with the worst of them. */
-function worstHealth(all: readonly ProcessStats[]): WorkspaceHealth {
+function worstHealth(all: readonly ProcessStats[]): GatewayHealth {
   const healths = all.map(({ health }) => health)
   const sum = (name: 'unrecordedCount' | 'unprojectedCount' | 'queuedBytes' | 'lagCount') =>
     healths.reduce((total, health) => total + health[name], 0)
   const isFailing = (name: 'ledger' | 'store') => healths.some(health => health[name] === 'failing')
+  const spend = new Set(healths.map(health => health.spend))
   return {
     ledger: isFailing('ledger') ? 'failing' : 'ok',
     store: isFailing('store') ? 'failing' : 'ok',
+    spend: spend.has('failing') ? 'failing' : spend.has('late') ? 'late' : 'ok',
     unrecordedCount: sum('unrecordedCount'),
     unprojectedCount: sum('unprojectedCount'),
     queuedBytes: sum('queuedBytes'),

@@ -20,7 +20,7 @@ import { type Listening, type ListenOptions, listen } from './listen.ts'
 import { listModels } from './models-list.ts'
 import { createObserver } from './observer.ts'
 import { forwardToOwner, passThrough } from './pass-through.ts'
-import { readinessReply, withRecordingState } from './readiness.ts'
+import { healthOf, readinessReply, withRecordingState } from './readiness.ts'
 import { createRecorder } from './recorder.ts'
 import { jsonReply, type Reply, toResponse } from './reply.ts'
 import { createTally } from './tally.ts'
@@ -64,18 +64,19 @@ export function createGateway(context: GatewayContext): Gateway {
   const { limits } = context
   const recorder = createRecorder(workspace, { clock, log, timeoutMs: limits.recordTimeoutMs })
   const gate = createGate(limits)
+  const access = context.access ?? accessInMemory(context)
+  const health = () => healthOf(workspace, access)
   const observer = createObserver({
     ...context.telemetry,
     clock,
     gate,
-    health: () => workspace.health(),
+    health,
     unrecordedCount: () => recorder.unrecordedCount,
     upstreams: () => context.upstreams?.states() ?? [],
     cache: () => context.cache?.counts ?? null,
   })
   const jobRegistry = createJobs(context.jobs, clock)
   const leadWatch = createLeadWatch(context.cascade, log)
-  const access = context.access ?? accessInMemory(context)
   const parts = extended(context, { access, recorder, tally: createTally(), leadWatch, observer })
   const startedMs = clock.now()
   let isDraining = false
@@ -107,7 +108,7 @@ export function createGateway(context: GatewayContext): Gateway {
     families: observer.families(),
     counts: parts.tally.counts,
     unrecordedCount: recorder.unrecordedCount,
-    health: workspace.health(),
+    health: health(),
     upstreams: context.upstreams?.states() ?? [],
     cache: context.cache?.counts ?? null,
   })
@@ -136,7 +137,7 @@ export function createGateway(context: GatewayContext): Gateway {
         isDraining,
         isStageOpen: context.isStageOpen?.() ?? true,
         isRecordingLate: recorder.isLate,
-        health: workspace.health(),
+        health: health(),
       }),
     ),
   )

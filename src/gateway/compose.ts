@@ -139,6 +139,7 @@ export async function openUnderstudy(options: OpenUnderstudyOptions): Promise<Un
       prices,
       clock,
       log,
+      timeoutMs: config.settings.recordTimeoutMs,
       worker: worker?.number ?? null,
     })
     access = opened

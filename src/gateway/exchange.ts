@@ -110,7 +110,7 @@ async function answerFromCache(
     ageMs,
   }: NonNullable<ReturnType<AnswerCache['get']>>,
 ): Promise<Reply> {
-  await turn.ticket.release()
+  const written = turn.ticket.release()
   const reason: Reason = 'cached'
   const decision: Decision = {
     ...asked,
@@ -123,6 +123,7 @@ async function answerFromCache(
     { ...exchangeOf(parts, turn, decision), response, status: 200, isStream, isComplete: true },
     turn.incoming.watch,
   )
+  await written
   parts.tally.count('cache')
   const named = servedHeaders({
     servedBy: 'cache',
@@ -192,7 +193,7 @@ async function answerHere(
   rendered: Pick<Rendered, 'body'> & Partial<Rendered>,
 ): Promise<Reply> {
   const { request, id } = turn
-  await turn.ticket.release()
+  const written = turn.ticket.release()
   const isRecorded = await parts.recorder.record(
     {
       ...exchangeOf(parts, turn, decision),
@@ -203,6 +204,7 @@ async function answerHere(
     },
     turn.incoming.watch,
   )
+  await written
   parts.tally.count(decision.servedBy)
   const headers = servedHeaders({
     servedBy: decision.servedBy,
@@ -253,7 +255,7 @@ async function answerByLead(
   const told = { ...trailHeaders(trail), ...(slot && { 'x-understudy-cache': 'miss' }) }
   const record = async (isWhole: boolean, isStream: boolean): Promise<boolean> => {
     const answer = capture.result()
-    const charge = await chargeOf(turn, response, answer.response)
+    const { charge, written } = chargeOf(turn, response, answer.response)
     parts.leadWatch.note(decision.task, reportedModel(answer.response))
     const bytes = isWhole && answer.isComplete && status === 200 ? tee?.bytes() : null
     if (slot !== null && bytes && !isCompressed) {
@@ -262,7 +264,7 @@ async function answerByLead(
       const kept = { headers: type, bytes, origin: turn.id, response: recorded, isStream }
       slot.cache.put(slot.key, kept, slot.ttlMs)
     }
-    return parts.recorder.record(
+    const isRecorded = await parts.recorder.record(
       {
         ...exchangeOf(parts, turn, decision),
         response: answer.response,
@@ -274,6 +276,8 @@ async function answerByLead(
       },
       incoming.watch,
     )
+    await written
+    return isRecorded
   }
   parts.tally.count('lead')
   const tee =
@@ -316,6 +320,7 @@ async function sendToLead<T>(
   } catch (error) {
     const { status, body } = turn.wire.error(error)
     const trail = isUnderstudyError(error) ? error.details.trail : undefined
+    const written = turn.ticket.release()
     const hasCallerLeft = isUnderstudyError(error) && error.code === 'cancelled'
     await parts.recorder.record(
       {
@@ -328,6 +333,7 @@ async function sendToLead<T>(
       },
       turn.incoming.watch,
     )
+    await written
     parts.tally.count('failed')
     throw error
   }

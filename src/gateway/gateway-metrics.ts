@@ -1,8 +1,8 @@
 /** What the gateway counts, by name. Names and units follow Prometheus' conventions. */
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { type Counter, createMetrics, type Histogram, type Metrics } from '../telemetry/index.ts'
-import type { WorkspaceHealth } from '../workspace/index.ts'
 import type { Gate } from './gate.ts'
+import type { GatewayHealth } from './readiness.ts'
 import { addUpstreamMetrics, type UpstreamSources } from './upstream-metrics.ts'
 
 /** Seconds; from what a reflex takes to what a lead may think. */
@@ -26,7 +26,7 @@ export interface GatewayMetrics {
 
 export interface MetricSources extends UpstreamSources {
   readonly gate: Pick<Gate, 'runningCount' | 'queuedCount'>
-  readonly health: () => WorkspaceHealth
+  readonly health: () => GatewayHealth
   readonly unrecordedCount: () => number
   readonly openStreamCount: () => number
   readonly droppedSpanCount: () => number
@@ -48,6 +48,9 @@ export function createGatewayMetrics(sources: MetricSources): GatewayMetrics {
   )
   gauge('understudy_store_up', 'Whether the database follows the ledger.', () =>
     state(health().store === 'ok'),
+  )
+  gauge('understudy_key_usage_up', 'Whether what keys used comes to the disk.', () =>
+    state(health().spend === 'ok'),
   )
   gauge(
     'understudy_ledger_queue_bytes',

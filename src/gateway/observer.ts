@@ -18,11 +18,11 @@ import {
   usageOf,
   wireAt,
 } from '../wire/index.ts'
-import type { WorkspaceHealth } from '../workspace/index.ts'
 import type { Gate } from './gate.ts'
 import { createGatewayMetrics } from './gateway-metrics.ts'
 import type { RawRequest } from './incoming.ts'
 import type { HeaderMap } from './intent.ts'
+import type { GatewayHealth } from './readiness.ts'
 import type { Exchange } from './recorder.ts'
 import type { Reply } from './reply.ts'
 import type { UpstreamSources } from './upstream-metrics.ts'
@@ -59,7 +59,7 @@ export interface RequestWatch {
 export interface ObserverParts extends TelemetryOptions {
   readonly clock: Clock
   readonly gate: Gate
-  readonly health: () => WorkspaceHealth
+  readonly health: () => GatewayHealth
   readonly unrecordedCount: () => number
   readonly upstreams: UpstreamSources['upstreams']
   readonly cache: UpstreamSources['cache']

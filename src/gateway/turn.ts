@@ -1,6 +1,6 @@
 /** One request on its way through the gateway, and what is said of it whoever answers. Answers nothing itself. */
-import type { Access, Ticket } from '../access/index.ts'
-import type { Charge, Decision } from '../ledger/index.ts'
+import type { Access, Settled, Ticket } from '../access/index.ts'
+import type { Decision } from '../ledger/index.ts'
 import type { LeadResponse } from '../runtimes/index.ts'
 import { type ChatRequest, reportedModel, type Wire } from '../wire/index.ts'
 import type { GatewayContext } from './context.ts'
@@ -49,15 +49,12 @@ export function exchangeOf(
 }
 
 /** Counts what the lead's answer cost against the caller's key. What it refused costs nothing. */
-export async function chargeOf(
+export function chargeOf(
   { wire, ticket }: Turn,
   { status, trail }: LeadResponse,
   response: unknown,
-): Promise<Charge | null> {
-  if (status < 200 || status > 299) {
-    await ticket.release()
-    return null
-  }
+): Settled {
+  if (status < 200 || status > 299) return { charge: null, written: ticket.release() }
   return ticket.settle({
     model: reportedModel(response) ?? trail?.model ?? null,
     usage: wire.usageOf(response),

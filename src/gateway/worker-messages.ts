@@ -1,8 +1,8 @@
 /** What the process that owns the data folder and its workers say to each other. Beside it runs the database's channel. */
 import type { MetricFamily } from '../telemetry/index.ts'
 import type { UpstreamState } from '../upstreams/index.ts'
-import type { WorkspaceHealth } from '../workspace/index.ts'
 import type { AnswerCache } from './answer-cache.ts'
+import type { GatewayHealth } from './readiness.ts'
 import type { Tally } from './tally.ts'
 
 /** All that a worker needs to begin. */
@@ -25,7 +25,7 @@ export interface ProcessStats {
   readonly families: readonly MetricFamily[]
   readonly counts: Tally['counts']
   readonly unrecordedCount: number
-  readonly health: WorkspaceHealth
+  readonly health: GatewayHealth
   readonly upstreams: readonly UpstreamState[]
   readonly cache: AnswerCache['counts'] | null
 }

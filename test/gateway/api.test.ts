@@ -83,7 +83,7 @@ test('status tells of upstreams and cache what all workers together see', async 
     families: [],
     counts: { lead: 0, slm: 0, encoder: 0, reflex: 0, cache: 0, failed: 0 },
     unrecordedCount: 0,
-    health: testGateway({}).workspace.health(),
+    health: { ...testGateway({}).workspace.health(), spend: count > 1 ? 'late' : 'ok' } as const,
     upstreams: [
       {
         name: 'main',
@@ -111,6 +111,7 @@ test('status tells of upstreams and cache what all workers together see', async 
       },
     ],
     cache: { hits: 3, misses: 2, bytes: 200 },
+    health: { ledger: 'ok', spend: 'late' },
   })
 })
 
@@ -122,7 +123,7 @@ test('status tells who serves and how often', async () => {
   await gateway.request(CHAT, chatInit())
   expect(await (await gateway.request('/understudy/v1/status')).json()).toMatchObject({
     lead: stub.url,
-    health: { ledger: 'ok', store: 'ok' },
+    health: { ledger: 'ok', store: 'ok', spend: 'ok' },
     requests: { lead: 1, reflex: 1, encoder: 0, slm: 0, failed: 0 },
     live: [{ name: 'intent', tier: 'reflex', certificate: 'cert_1', threshold: 0.5 }],
   })

@@ -1,18 +1,24 @@
 /** Recording never blocks: disk full, slow or failing, database away. Requests are served, and the state can be seen. */
-import { mkdtemp, rm } from 'node:fs/promises'
+import { appendFile, mkdtemp, rm } from 'node:fs/promises'
 import type { AddressInfo } from 'node:net'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { createAccess, createKeys, openSpend } from '../../src/access/index.ts'
+import { keyRules } from '../../src/config/index.ts'
 import { DEFAULT_LIMITS, type Gateway } from '../../src/gateway/index.ts'
 import { type Durability, verifyLedger } from '../../src/ledger/index.ts'
+import { systemClock } from '../../src/util/index.ts'
 import {
   type OpenWorkspaceOptions,
   type OwnedWorkspace,
   openWorkspace,
 } from '../../src/workspace/index.ts'
 import { chatInit, scriptedTask, testGateway } from './scripted.ts'
+import { stubbedLead } from './stubbed-lead.ts'
+
+const { lead } = await stubbedLead()
 
 let dataDir: string
 let workspace: OwnedWorkspace | null
@@ -180,6 +186,68 @@ test('a disk that hangs holds answers up once, for a bounded time, and its recor
   const report = await verifyLedger(join(dataDir, 'ledger'))
   expect(report).toMatchObject({ ok: true })
   expect(JSON.stringify(report)).toMatch(/20[2-9]/)
+})
+
+test('a file of what keys used that hangs holds no answer up for long, and is whole afterwards', async () => {
+  const dir = join(dataDir, 'spend')
+  let isHanging = false
+  let release = (): void => {}
+  const released = new Promise<void>(resolve => {
+    release = resolve
+  })
+  const clock = systemClock
+  const spend = await openSpend(dir, {
+    log: () => {},
+    timeoutMs: 100,
+    async append(path, text) {
+      if (isHanging) await released
+      await appendFile(path, text)
+    },
+  })
+  const key = { ...keyRules({ role: 'operator' }), key: 'secret', name: 'desk' }
+  const keys = createKeys([], [key], clock, async () => {})
+  const access = createAccess({ keys, spend, prices: {}, clock })
+  const { gateway } = testGateway({ lead, access }, [
+    scriptedTask({ name: 'i', label: 'x', score: 1 }),
+  ])
+  const askBy = async (path: string, headers: Record<string, string> = {}, body = {}) => {
+    const init = chatInit(body, { authorization: 'Bearer secret', ...headers })
+    const response = await gateway.request(path, init)
+    await response.text()
+    return response.status
+  }
+  /** The lead's answer, plain and streamed; a specialist's; and what passes through. */
+  const askAll = () =>
+    Promise.all([
+      askBy('/v1/chat/completions'),
+      askBy('/v1/chat/completions', {}, { stream: true }),
+      askBy('/v1/chat/completions', { 'x-understudy-task': 'i' }),
+      askBy('/v1/moderations'),
+    ])
+  const ready = async () => (await gateway.request('/readyz')).json()
+  expect(await askAll()).toEqual([200, 200, 200, 200])
+  expect(await ready()).toMatchObject({ status: 'ready', parts: { spend: 'ok' } })
+
+  isHanging = true
+  expect(await askAll()).toEqual([200, 200, 200, 200])
+  const startMs = performance.now()
+  for (let i = 0; i < 20; i++) expect(await askBy('/v1/moderations')).toBe(200)
+  // With a wait each it would be 2 s.
+  expect(performance.now() - startMs).toBeLessThan(1_500)
+  expect(await ready()).toMatchObject({
+    status: 'degraded',
+    parts: { spend: 'late', ledger: 'ok' },
+  })
+  const told = await gateway.request('/metrics', { headers: { authorization: 'Bearer secret' } })
+  expect(await told.text()).toContain('understudy_key_usage_up{worker="0"} 0\n')
+
+  release()
+  await gateway.close()
+  await access.close()
+  expect(await ready()).toMatchObject({ parts: { spend: 'ok' } })
+  const after = await openSpend(dir, { log: () => {}, timeoutMs: 100 })
+  expect(after.since('config_desk', '')).toEqual(access.usageOf(keys.find('secret')).total)
+  expect(after.since('config_desk', '').requestCount).toBe(28)
 })
 
 test.each([
