@@ -173,6 +173,7 @@ describe('limits per minute', () => {
     ticket.settle({
       model: 'cheap',
       usage: { promptTokens: 500, completionTokens: 700 },
+      isComplete: true,
       byteCount: 1,
     })
     expect(ticket.headers()['x-ratelimit-remaining-tokens']).toBe('0')
@@ -272,7 +273,7 @@ describe('budgets', () => {
     completionTokens: number,
   ) => {
     const usage = { promptTokens, completionTokens }
-    return ticket.settle({ model, usage, byteCount: 0 }).charge
+    return ticket.settle({ model, usage, isComplete: true, byteCount: 0 }).charge
   }
 
   it('count exactly what the answers report, and begin anew with the period', async () => {
@@ -304,6 +305,7 @@ describe('budgets', () => {
     const { charge } = ask(400, 'unpriced').settle({
       model: 'unheard-of',
       usage: null,
+      isComplete: true,
       byteCount: 400,
     })
     expect(charge).toMatchObject({
@@ -311,6 +313,21 @@ describe('budgets', () => {
       completionTokens: 100,
       isEstimated: true,
       usd: 0.01 * 2,
+    })
+  })
+
+  it.each([
+    ['what the end would have said', null, 100, 50],
+    ['an output that only began', { promptTokens: 30, completionTokens: 1 }, 30, 50],
+    ['zeros in place of an input', { promptTokens: 0, completionTokens: 1 }, 100, 50],
+    ['a count of more than came through', { promptTokens: 30, completionTokens: 80 }, 30, 80],
+  ])('estimate an answer that broke off and reported %s', async (_, usage, prompt, completion) => {
+    const { ask } = stage({})
+    const answer = { model: 'cheap', usage, isComplete: false, byteCount: 200 }
+    expect(ask(400).settle(answer).charge).toMatchObject({
+      promptTokens: prompt,
+      completionTokens: completion,
+      isEstimated: true,
     })
   })
 

@@ -46,12 +46,13 @@ export interface Ticket {
   /** Before the lead is asked: money. @throws budget-exceeded, model-forbidden */
   checkBudget(): void
   /**
-   * The lead answered, as `model`: its tokens and their price are counted. `usage` null: the answer reports none, and they
-   * are estimated from the bytes.
+   * The lead answered, as `model`: its tokens and their price are counted. Where the answer reports none (`usage` null) or
+   * broke off, they are estimated from the bytes.
    */
   settle(answer: {
     readonly model: string | null
     readonly usage: Tokens | null
+    readonly isComplete: boolean
     readonly byteCount: number
   }): Settled
   /** The lead was not asked, or gave no answer: nothing but the request counts. Resolves as `written` does. */
@@ -150,14 +151,15 @@ export function createAccess({ keys, spend, clock, ...rest }: AccessOptions): Ac
           reservedUsd = (estimate * dearestUsd(prices)) / 1e6
           held.reservedUsd += reservedUsd
         },
-        settle({ model: answeredAs, usage, byteCount: answerBytes }) {
-          const tokens = usage ?? {
+        settle({ model: answeredAs, usage, isComplete, byteCount: answerBytes }) {
+          const estimated = {
             promptTokens: estimate,
             completionTokens: Math.ceil(answerBytes / BYTES_PER_TOKEN),
           }
+          const tokens = isComplete ? (usage ?? estimated) : brokenOff(usage, estimated)
           if (!end(tokens.promptTokens + tokens.completionTokens)) return UNSETTLED
           const usd = costUsd(key, [answeredAs, model], tokens)
-          const isEstimated = usage === null
+          const isEstimated = usage === null || !isComplete
           const { promptTokens, completionTokens } = tokens
           const used = {
             requestCount: 1,
@@ -192,6 +194,18 @@ export function createAccess({ keys, spend, clock, ...rest }: AccessOptions): Ac
       keys.configure(config.keys)
     },
     close: () => spend.close(),
+  }
+}
+
+/**
+ * What an answer that broke off cost at least. The prompt is counted before the first word, unless a zero stands in its
+ * place; the count of the answer says how far it was when it was reported.
+ */
+function brokenOff(reported: Tokens | null, estimated: Tokens): Tokens {
+  if (reported === null) return estimated
+  return {
+    promptTokens: reported.promptTokens > 0 ? reported.promptTokens : estimated.promptTokens,
+    completionTokens: Math.max(reported.completionTokens, estimated.completionTokens),
   }
 }
 

@@ -5,7 +5,7 @@ export interface Usage {
   readonly promptTokens: number
   readonly completionTokens: number
   readonly usd: number
-  /** Answers whose tokens were estimated, because they reported none. */
+  /** Answers whose tokens were estimated, because they reported none or broke off. */
   readonly estimatedCount: number
 }
 

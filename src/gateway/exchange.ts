@@ -24,6 +24,7 @@ import { isBodiless, jsonReply, type Reply } from './reply.ts'
 import { leadFor } from './translated-lead.ts'
 import {
   chargeOf,
+  chargeUnanswered,
   type ExchangeParts,
   exchangeOf,
   leadHeaders,
@@ -255,9 +256,10 @@ async function answerByLead(
   const told = { ...trailHeaders(trail), ...(slot && { 'x-understudy-cache': 'miss' }) }
   const record = async (isWhole: boolean, isStream: boolean): Promise<boolean> => {
     const answer = capture.result()
-    const { charge, written } = chargeOf(turn, response, answer.response)
+    const isComplete = isWhole && answer.isComplete
+    const { charge, written } = chargeOf(turn, response, { ...answer, isComplete })
     parts.leadWatch.note(decision.task, reportedModel(answer.response))
-    const bytes = isWhole && answer.isComplete && status === 200 ? tee?.bytes() : null
+    const bytes = isComplete && status === 200 ? tee?.bytes() : null
     if (slot !== null && bytes && !isCompressed) {
       const type = { 'content-type': headers['content-type'] ?? 'application/json' }
       const { response: recorded } = answer
@@ -270,7 +272,7 @@ async function answerByLead(
         response: answer.response,
         status,
         isStream,
-        isComplete: isWhole && answer.isComplete,
+        isComplete,
         ...(trail === undefined ? {} : { trail }),
         ...(charge === null ? {} : { charge }),
       },
@@ -286,7 +288,8 @@ async function answerByLead(
   const isStream = isEvents || (request.isStream && status === 200)
   const taken: Uint8Array[] = []
   if (!isStream) {
-    const held = await sendToLead(parts, turn, decision, () => hold(source, taken, capture))
+    const taking = () => hold(source, taken, capture)
+    const held = await sendToLead(parts, turn, decision, taking, status)
     if (held === 'whole') {
       const isRecorded = await record(true, false)
       const id = isRecorded ? turn.id : null
@@ -308,28 +311,33 @@ async function answerByLead(
   return streamReply(pieces, { status, headers: { ...kept, ...named } }, incoming.abort)
 }
 
-/** Runs a step that needs the lead; where it fails, the failure is recorded as this exchange's answer. */
+/**
+ * Runs a step that needs the lead; where it fails, the failure is recorded as this exchange's answer. `status` is the
+ * lead's, once it is known.
+ */
 async function sendToLead<T>(
   parts: ExchangeParts,
   turn: Turn,
   decision: Decision,
   step: () => Promise<T>,
+  status: number | null = null,
 ): Promise<T> {
   try {
     return await step()
   } catch (error) {
-    const { status, body } = turn.wire.error(error)
+    const { status: told, body } = turn.wire.error(error)
     const trail = isUnderstudyError(error) ? error.details.trail : undefined
-    const written = turn.ticket.release()
+    const { charge, written } = chargeUnanswered(turn, error, status)
     const hasCallerLeft = isUnderstudyError(error) && error.code === 'cancelled'
     await parts.recorder.record(
       {
         ...exchangeOf(parts, turn, decision),
         response: hasCallerLeft ? null : body,
-        status,
+        status: told,
         isStream: turn.request.isStream,
         isComplete: false,
         ...(trail === undefined ? {} : { trail: trail as RouteTrail }),
+        ...(charge === null ? {} : { charge }),
       },
       turn.incoming.watch,
     )

@@ -1,8 +1,10 @@
 /** One request on its way through the gateway, and what is said of it whoever answers. Answers nothing itself. */
 import type { Access, Settled, Ticket } from '../access/index.ts'
-import type { Decision } from '../ledger/index.ts'
+import { isUnderstudyError } from '../errors.ts'
+import type { Decision, RouteTrail } from '../ledger/index.ts'
 import type { LeadResponse } from '../runtimes/index.ts'
-import { type ChatRequest, reportedModel, type Wire } from '../wire/index.ts'
+import { type ChatRequest, isObject, reportedModel, type Wire } from '../wire/index.ts'
+import type { CapturedAnswer } from './capture.ts'
 import type { GatewayContext } from './context.ts'
 import type { Incoming } from './incoming.ts'
 import { type Intent, servedHeaders } from './intent.ts'
@@ -51,22 +53,52 @@ export function exchangeOf(
 /** Counts what the lead's answer cost against the caller's key. What it refused costs nothing. */
 export function chargeOf(
   { wire, ticket }: Turn,
-  { status, trail }: LeadResponse,
-  response: unknown,
+  { status, trail }: Pick<LeadResponse, 'status' | 'trail'>,
+  { response, isComplete }: CapturedAnswer,
 ): Settled {
-  if (status < 200 || status > 299) return { charge: null, written: ticket.release() }
+  if (isRefusal(status)) return { charge: null, written: ticket.release() }
   return ticket.settle({
     model: reportedModel(response) ?? trail?.model ?? null,
     usage: wire.usageOf(response),
-    byteCount: textLength(wire, response, status),
+    isComplete,
+    byteCount: isComplete ? textLength(wire, response, status) : writtenLength(response),
   })
+}
+
+/**
+ * Counts what a lead cost that was asked and gave no answer in time, or none that the caller waited for: it has the prompt.
+ * `status` is that of the answer, where its head had come.
+ */
+export function chargeUnanswered({ ticket }: Turn, error: unknown, status: number | null): Settled {
+  const isAtWork = isUnderstudyError(error) && WORKS_ON.has(error.code)
+  const { isUnsent, trail } = isAtWork ? error.details : { isUnsent: true }
+  if (isUnsent === true || (status !== null && isRefusal(status))) {
+    return { charge: null, written: ticket.release() }
+  }
+  const model = (trail as RouteTrail | undefined)?.tries.at(-1)?.model ?? null
+  return ticket.settle({ model, usage: null, isComplete: false, byteCount: 0 })
+}
+
+/** Failures after which the lead may be at work on the request, or done. */
+const WORKS_ON: ReadonlySet<string> = new Set(['cancelled', 'upstream-timeout'])
+
+function isRefusal(status: number): boolean {
+  return status < 200 || status > 299
 }
 
 /** Length of what was written, without its envelope where that can be told apart. */
 function textLength(wire: Wire, response: unknown, status: number): number {
   const { answer } = wire.answerOf(response, status)
-  if (answer === null) return Buffer.byteLength(JSON.stringify(response) ?? '')
+  if (answer === null) return writtenLength(response)
   return Buffer.byteLength(answer.kind === 'text' ? answer.text : answer.argumentsText)
+}
+
+/** Reasoning and half a tool call count too. Each wire has one of these fields; beside them some repeat the request. */
+function writtenLength(response: unknown): number {
+  const written = isObject(response)
+    ? (response.choices ?? response.content ?? response.output ?? response)
+    : response
+  return Buffer.byteLength(JSON.stringify(written) ?? '')
 }
 
 /** Headers of an answer that the lead gave. */

@@ -75,7 +75,7 @@ export interface Charge {
   readonly completionTokens: number
   /** Null where the model has no price. */
   readonly usd: number | null
-  /** True where the answer reported no tokens, so that they were estimated. */
+  /** True where the answer reported no tokens or broke off, so that they were estimated. */
   readonly isEstimated: boolean
 }
 

@@ -73,7 +73,20 @@ test('who leaves the body early ends the call; who is gone before does not begin
   await closed
   await expect(call(pool, GET, AbortSignal.abort())).rejects.toMatchObject({
     code: 'UND_ERR_ABORTED',
+    isUnsent: true,
   })
+})
+
+test('an error says whether the request went out', async () => {
+  const leaving = new AbortController()
+  const pool = await poolOf(createServer(() => leaving.abort()))
+  const asked = await call(pool, GET, leaving.signal).catch((error: unknown) => error)
+  expect(asked).toMatchObject({ code: 'UND_ERR_ABORTED' })
+  expect(asked).not.toHaveProperty('isUnsent')
+  const closed = new Pool('http://127.0.0.1:1')
+  opened.push({ close: () => closed.destroy() })
+  const refused = await call(closed, GET, never()).catch((error: unknown) => error)
+  expect(refused).toMatchObject({ code: 'ECONNREFUSED', isUnsent: true })
 })
 
 test('a caller that leaves while it waits for more gets an error, not an end', async () => {

@@ -17,7 +17,8 @@ const WAITING_BYTES = 64 * 1024
 
 /**
  * Sends a request. Resolves with the answer's head.
- * @throws the library's errors, as the body does; `UND_ERR_ABORTED` where `signal` ended it
+ * @throws the library's errors, as the body does; `UND_ERR_ABORTED` where `signal` ended it. They say `isUnsent` where
+ * nothing of the request went out.
  */
 export function call(
   dispatcher: Dispatcher,
@@ -25,7 +26,7 @@ export function call(
   signal: AbortSignal,
 ): Promise<CallAnswer> {
   return new Promise((resolve, reject) => {
-    if (signal.aborted) return reject(new errors.RequestAbortedError())
+    if (signal.aborted) return reject(unsent(new errors.RequestAbortedError()))
     const exchange = new Exchange(signal, resolve, reject)
     try {
       dispatcher.dispatch(options, exchange)
@@ -34,6 +35,10 @@ export function call(
       exchange.onResponseError(null, error as Error)
     }
   })
+}
+
+function unsent(error: Error): Error {
+  return Object.assign(error, { isUnsent: true })
 }
 
 type Step = IteratorResult<Uint8Array, undefined>
@@ -111,7 +116,7 @@ class Exchange implements Dispatcher.DispatchHandler, AsyncIterableIterator<Uint
     if (state === 'ended') {
       reader?.resolve(END)
     } else {
-      this.#reject(state)
+      this.#reject(this.#controller === null ? unsent(state) : state)
       reader?.reject(state)
     }
   }

@@ -63,5 +63,7 @@ export function createQueue(maxWaiting: number): Queue {
 }
 
 function left(): UnderstudyError {
-  return new UnderstudyError('cancelled', 'The caller left before its turn came.')
+  return new UnderstudyError('cancelled', 'The caller left before its turn came.', {
+    details: { isUnsent: true },
+  })
 }

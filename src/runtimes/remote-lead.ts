@@ -137,14 +137,26 @@ const TIMEOUTS: ReadonlySet<string> = new Set([
 ])
 
 function upstreamError(cause: unknown, base: string): UnderstudyError {
-  const { name = '', code = '' } = cause as { name?: string; code?: string }
+  const {
+    name = '',
+    code = '',
+    isUnsent = false,
+  } = cause as {
+    name?: string
+    code?: string
+    isUnsent?: boolean
+  }
+  const sent = isUnsent ? { isUnsent } : {}
   if (name === 'AbortError' || code === 'UND_ERR_ABORTED') {
-    return new UnderstudyError('cancelled', 'The request to the lead was cancelled.', { cause })
+    return new UnderstudyError('cancelled', 'The request to the lead was cancelled.', {
+      details: sent,
+      cause,
+    })
   }
   if (TIMEOUTS.has(code)) {
     return new UnderstudyError('upstream-timeout', `The lead at ${base} did not answer in time.`, {
       help: 'Try again later, or raise the timeout of the lead.',
-      details: { code },
+      details: { code, ...sent },
       cause,
     })
   }

@@ -41,7 +41,8 @@ export interface Lead {
   readonly name: string
   /**
    * Forwards one request. Resolves with the response's head; the body streams.
-   * @throws upstream-unavailable, upstream-timeout, cancelled
+   * @throws upstream-unavailable, upstream-timeout, cancelled; the latter two with `isUnsent` in their details where the
+   * lead cannot have heard of the request
    */
   send(request: LeadRequest): Promise<LeadResponse>
   /**

@@ -2,7 +2,9 @@
 
 import OpenAI from 'openai'
 import { describe, expect, test } from 'vitest'
-import type { GatewayKey } from '../../src/gateway/index.ts'
+import { UnderstudyError } from '../../src/errors.ts'
+import type { GatewayContext, GatewayKey } from '../../src/gateway/index.ts'
+import { type Lead, type LeadResponse, openRemoteLead } from '../../src/runtimes/index.ts'
 import { fixedClock } from '../../src/util/index.ts'
 import { chatInit, scriptedTask, testGateway } from './scripted.ts'
 import { stubbedLead } from './stubbed-lead.ts'
@@ -13,9 +15,11 @@ const { stub, lead } = await stubbedLead()
 const OPS: GatewayKey = { key: 'secret-ops', app: null, name: 'ops' } as GatewayKey
 const as = (key: string) => ({ authorization: `Bearer ${key}` })
 
-function stage(...keys: readonly GatewayKey[]) {
+const stage = (...keys: readonly GatewayKey[]) => stageOn({ lead }, ...keys)
+
+function stageOn(context: Pick<GatewayContext, 'lead'>, ...keys: readonly GatewayKey[]) {
   const clock = fixedClock(1_800_000_000_000)
-  const parts = testGateway({ lead, clock, keys: [OPS, ...keys] }, [
+  const parts = testGateway({ ...context, clock, keys: [OPS, ...keys] }, [
     scriptedTask({ name: 'intent', label: 'card_lost', score: 1 }),
   ])
   const ask = (body: Record<string, unknown> = {}, headers: Record<string, string> = {}) =>
@@ -102,6 +106,117 @@ describe('limits', () => {
       completionTokens: 3,
       isEstimated: false,
     })
+  })
+})
+
+describe('what did not come whole', () => {
+  /** About 10,000 tokens. */
+  const PROMPT = 'x'.repeat(40_000)
+  const long = (body: Record<string, unknown>) =>
+    chatInit({ ...body, messages: [{ role: 'user', content: PROMPT }] }, as('secret-desk'))
+
+  test.each([
+    ['/v1/messages', 'itself', { max_tokens: 9 }, 13],
+    ['/v1/messages', 'as chat', { max_tokens: 9 }, 10_000],
+    ['/v1/responses', 'itself', { input: PROMPT, messages: undefined }, 10_000],
+    ['/v1/responses', 'as chat', { input: PROMPT, messages: undefined }, 10_000],
+    [CHAT, 'itself', {}, 10_000],
+  ])('a stream of %s, which the lead speaks %s, is estimated', async (path, how, more, prompt) => {
+    const speaks = (asked: string) => how === 'itself' || asked === CHAT
+    const { gateway, workspace } = stageOn({ lead: { ...lead, speaks } }, desk())
+    const init = long({ model: 'unfinished', stream: true })
+    const body = JSON.stringify({ ...JSON.parse(String(init.body)), ...more })
+    await (await gateway.request(path, { ...init, body })).text()
+    const { charge, isComplete } = workspace.traces.at(-1) ?? {}
+    expect(isComplete).toBe(false)
+    expect(charge).toMatchObject({ isEstimated: true })
+    // A lead that speaks messages tells at once what it was given: the stub says 10 tokens and 3 kept ones.
+    expect(charge?.promptTokens).toBeGreaterThanOrEqual(prompt)
+    expect(charge?.promptTokens).toBeLessThan(prompt * 1.1)
+    expect(charge?.completionTokens).toBeGreaterThan(3)
+    expect(charge?.completionTokens).toBeLessThan(100)
+  })
+
+  test('half a tool call counts by its length', async () => {
+    const { gateway, workspace } = stage(desk())
+    const tools = [{ name: 'classify', input_schema: { type: 'object' } }]
+    const asked = { model: 'unfinished', stream: true, max_tokens: 9, tools }
+    await (await gateway.request('/v1/messages', long(asked))).text()
+    const { charge, response } = workspace.traces.at(-1) ?? {}
+    expect(JSON.stringify(response)).toContain('card_lost')
+    expect(charge?.completionTokens).toBeGreaterThan(10)
+  })
+
+  test('a whole answer that reports zeros reports nothing', async () => {
+    const body = async function* () {
+      const choices = [{ index: 0, message: { role: 'assistant', content: 'Yes.' } }]
+      yield Buffer.from(JSON.stringify({ model: 'm', choices }))
+    }
+    const silent: Lead = {
+      name: 'silent',
+      speaks: path => path === CHAT,
+      send: async () => ({
+        status: 200,
+        headers: { 'content-type': 'application/json' },
+        body: body(),
+      }),
+      close: async () => {},
+    }
+    const { gateway, workspace } = stageOn({ lead: silent }, desk())
+    const response = await gateway.request('/v1/messages', long({ max_tokens: 9 }))
+    expect(await response.json()).toMatchObject({ usage: { input_tokens: 0, output_tokens: 0 } })
+    const { charge } = workspace.traces.at(-1) ?? {}
+    expect(charge).toMatchObject({ isEstimated: true, completionTokens: 1 })
+    expect(charge?.promptTokens).toBeGreaterThan(10_000)
+  })
+
+  test.each([
+    [false, 'cancelled'],
+    [true, 'upstream_timeout'],
+  ])('a lead that had the prompt is paid for it (it was too slow: %s)', async (isSlow, ended) => {
+    const slow = openRemoteLead({ url: stub.url, headersTimeoutMs: isSlow ? 300 : 60_000 })
+    const limits = { tokensPerMinute: 100_000, budget: { usd: 1, per: 'total' } } as const
+    const { gateway, workspace, api } = stageOn({ lead: slow }, desk(limits))
+    const leaving = new AbortController()
+    const before = stub.seen.length
+    const answer = gateway.request(CHAT, { ...long({ model: 'hangs' }), signal: leaving.signal })
+    await expect.poll(() => stub.seen.length).toBe(before + 1)
+    if (!isSlow) leaving.abort()
+    expect(await code(await answer)).toBe(ended)
+    const { charge } = workspace.traces.at(-1) ?? {}
+    expect(charge).toMatchObject({ isEstimated: true, completionTokens: 0 })
+    expect(charge?.promptTokens).toBeGreaterThan(10_000)
+    const keys = (await (await api('/keys')).json()) as { data: { usage: { total: object } }[] }
+    const { promptTokens } = charge ?? {}
+    expect(keys.data[1]?.usage.total).toMatchObject({ requestCount: 1, promptTokens })
+    await slow.close()
+  })
+
+  test.each([
+    ['was never asked', new UnderstudyError('cancelled', 'Left.', { details: { isUnsent: true } })],
+    ['cannot be reached', new UnderstudyError('upstream-unavailable', 'Gone.')],
+    ['had refused', null],
+  ])('a lead that %s costs nothing', async (_, error) => {
+    const refusal: LeadResponse = {
+      status: 429,
+      headers: { 'content-type': 'application/json' },
+      body: {
+        async *[Symbol.asyncIterator]() {
+          yield Buffer.from('{"error":')
+          throw new UnderstudyError('cancelled', 'Left.')
+        },
+      },
+    }
+    const send = async () => {
+      if (error !== null) throw error
+      return refusal
+    }
+    const away: Lead = { name: 'away', send, close: async () => {} }
+    const { gateway, workspace, api } = stageOn({ lead: away }, desk())
+    await gateway.request(CHAT, long({}))
+    expect(workspace.traces.at(-1)).not.toHaveProperty('charge')
+    const keys = (await (await api('/keys')).json()) as { data: { usage: { total: object } }[] }
+    expect(keys.data[1]?.usage.total).toMatchObject({ requestCount: 1, promptTokens: 0 })
   })
 })
 

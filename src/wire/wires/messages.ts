@@ -59,7 +59,10 @@ function answerOf(response: unknown, status: number): AnswerOrReason {
   return text.trim() === '' ? none('empty') : { answer: { kind: 'text', text } }
 }
 
-/** What was read from the cache or written to it is input as well. */
+/**
+ * What was read from the cache or written to it is input as well. No request is without input: two zeros stand where the
+ * shape wants numbers and nobody knows them.
+ */
 function usageOf(response: unknown): Usage | null {
   const usage = isObject(response) ? response.usage : null
   if (!isObject(usage)) return null
@@ -67,6 +70,7 @@ function usageOf(response: unknown): Usage | null {
   if (!isCount(input) || !isCount(output)) return null
   const cached = [usage.cache_creation_input_tokens, usage.cache_read_input_tokens]
   const promptTokens = cached.filter(isCount).reduce((sum, count) => sum + count, input)
+  if (promptTokens === 0 && output === 0) return null
   return { promptTokens, completionTokens: output }
 }
 
