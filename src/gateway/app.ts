@@ -125,7 +125,12 @@ export function createGateway(context: GatewayContext): Gateway {
     )
     return toResponse(errorReply(error, log))
   })
-  app.all('/v1/*', async c => toResponse(await answerApi(fromFetch(c.req.raw), c.env)))
+  app.all('/v1/*', async c => {
+    const raw = fromFetch(c.req.raw)
+    // The router reads what is encoded; roles and wires go by the path as it was sent.
+    if (!raw.target.startsWith('/v1/')) return c.notFound()
+    return toResponse(await answerApi(raw, c.env))
+  })
   app.use(async (c, next) => {
     checkDoor({ headers: Object.fromEntries(c.req.raw.headers) }, c.env)
     await next()

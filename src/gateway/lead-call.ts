@@ -76,17 +76,39 @@ const PLAIN_TARGET = /^(?:\/[\w-]+(?:\.[\w-]+)*)+$/u
  */
 export function checkedTarget(target: string): string {
   if (PLAIN_TARGET.test(target)) return target
-  const [sent = ''] = target.split(/[?#]/u)
+  // Clients keep fragments to themselves; what comes with one would go on as another target than the one looked at.
+  if (target.includes('#')) throw detour('The path or the query holds a #.')
+  const [sent = ''] = target.split('?')
   if (!isUtf8Encoded(sent)) throw detour('The path is not percent-encoded UTF-8.')
+  decodedWholly(sent)
+  const { pathname, search } = new URL(target, 'http://localhost')
+  return pathname + search
+}
+
+/**
+ * The path of a checked target as the most lenient of servers reads it: decoded, in lower case, without parameters, empty
+ * segments and a slash at its end.
+ */
+export function lenientPath(target: string): string {
+  const [sent = ''] = target.split('?')
+  return decodedWholly(sent)
+    .replace(/[?#].*$/su, '')
+    .replace(/;[^/]*/gu, '')
+    .replace(/\/+/gu, '/')
+    .replace(/\/$/u, '')
+    .toLowerCase()
+}
+
+/**
+ * More than once, since each server behind a proxy may decode what the one before has decoded.
+ * @throws request-invalid
+ */
+function decodedWholly(sent: string): string {
   let path = sent
-  // More than once, since each server behind a proxy may decode what the one before has decoded.
   for (let round = 0; round < MAX_DECODINGS; round++) {
     refuseDetours(path)
     const next = decodedOnce(path)
-    if (next === path) {
-      const { pathname, search } = new URL(target, 'http://localhost')
-      return pathname + search
-    }
+    if (next === path) return path
     path = next
   }
   throw detour(`The path is percent-encoded more than ${MAX_DECODINGS} times.`)

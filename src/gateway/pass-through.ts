@@ -1,11 +1,11 @@
 /** Every path of the API that the gateway does not answer itself: to the lead and back, unrecorded. */
 import { UnderstudyError } from '../errors.ts'
 import type { Lead } from '../runtimes/index.ts'
-import { modelIn } from '../wire/index.ts'
+import { modelIn, wireAt } from '../wire/index.ts'
 import type { GatewayLimits } from './context.ts'
 import { askedOf, type Incoming, type RawRequest } from './incoming.ts'
 import { trailHeaders } from './intent.ts'
-import { callLead, checkedTarget } from './lead-call.ts'
+import { callLead, checkedTarget, lenientPath } from './lead-call.ts'
 import { headersFromLead, relay, streamReply } from './relay.ts'
 import type { Reply } from './reply.ts'
 import type { ExchangeParts } from './turn.ts'
@@ -18,6 +18,7 @@ export async function passThrough(parts: ExchangeParts, incoming: Incoming): Pro
   const { method, headers } = incoming
   const hasBody = method !== 'GET' && method !== 'HEAD'
   const target = checkedTarget(incoming.target)
+  refuseSpelling(target)
   const isAnswerable = parts.lead !== null && hasBody
   const body = isAnswerable ? await incoming.readBody(parts.limits.maxBodyBytes) : null
   // Read after the body, which may take long: meanwhile the configuration may have changed.
@@ -48,6 +49,18 @@ export async function passThrough(parts: ExchangeParts, incoming: Incoming): Pro
     },
     incoming.abort,
   )
+}
+
+/**
+ * A path that a lead may take for one whose requests are recorded and counted must not be a way around that.
+ * @throws request-invalid
+ */
+function refuseSpelling(target: string): void {
+  const path = lenientPath(target)
+  if (wireAt(path) === null || target === path || target.startsWith(`${path}?`)) return
+  throw new UnderstudyError('request-invalid', `The path is another spelling of ${path}.`, {
+    help: `Call it as ${path}.`,
+  })
 }
 
 /** What costs money that nobody counts must not be a way around a budget. @throws model-forbidden */

@@ -167,6 +167,7 @@ test.each([
 
 test.each([
   '//evil.example/v1/files',
+  '/%761/files',
   '@evil.example/v1/files',
   'evil.example:443',
   '*',
@@ -232,6 +233,55 @@ test('traversal: names with escapes that stay within their segment pass', async 
     )
     expect(answer).toMatch(/^HTTP\/1\.1 200 /)
     expect(upstream.lines().at(-1)).toBe(`GET ${path}?q=%2e%2e HTTP/1.1`)
+  }
+})
+
+test.each([
+  '/v1/%63hat/completions',
+  '/v1/%2563hat/completions',
+  '/v1/chat%2fcompletions',
+  '/v1//chat/completions',
+  '//v1/chat/completions',
+  '/%761/chat/completions',
+  '/v1/chat/completions/',
+  '/v1/chat/completions//?x=1',
+  '/v1/chat/completions#x',
+  '/v1/chat/completions?x=1#y',
+  '/v1/files#x',
+  '/v1/chat/completions%23x',
+  '/v1/chat/completions%3fx=1',
+  '/v1/chat/completions;x=1',
+  '/v1/chat;x=1/completions',
+  '/v1/Chat/Completions',
+  '/v1/messages/',
+  '/v1/%65mbeddings',
+])('spellings: %s is no way around the records and limits of its path', async target => {
+  const count = parts.workspace.traces.filter(({ status }) => status === 200).length
+  const answer = await sendRaw(
+    listening.address,
+    `POST ${target} HTTP/1.1\r\nhost: localhost\r\n${LENGTH}connection: close\r\n\r\n${BODY}`,
+  )
+  expect(answer).toMatch(/^HTTP\/1\.1 (400|404) /)
+  expect(answer).toContain('"error"')
+  expect(upstream.received()).toBe('')
+  expect(parts.workspace.traces.filter(({ status }) => status === 200)).toHaveLength(count)
+})
+
+test('spellings: the plain one passes in any method, and paths below it do', async () => {
+  for (const [method, target] of [
+    ['POST', '/v1/chat/completions?x=%2f'],
+    ['GET', '/v1/chat/completions?limit=2'],
+    ['POST', '/v1/chat/completions/c-1'],
+    ['POST', '/v1/messages/count_tokens'],
+    ['POST', '/v1/files/'],
+  ]) {
+    upstream.forget()
+    const answer = await sendRaw(
+      listening.address,
+      `${method} ${target} HTTP/1.1\r\nhost: localhost\r\n${LENGTH}connection: close\r\n\r\n${BODY}`,
+    )
+    expect(answer).toMatch(/^HTTP\/1\.1 200 /)
+    expect(upstream.lines()).toEqual([`${method} ${target} HTTP/1.1`])
   }
 })
 
