@@ -61,6 +61,9 @@ function readBody(request: IncomingMessage, maxBytes: number): Promise<Uint8Arra
 
 function ignore(): void {}
 
+/** Largest answer that goes out in one piece. Of a longer one it shows piece by piece that it is read. */
+const PIECE_BYTES = 256 * 1024
+
 /** Sends an answer; resolves when it is out, or its caller has left. Never rejects. */
 export async function sendReply(
   request: IncomingMessage,
@@ -86,26 +89,42 @@ export async function sendReply(
     response.shouldKeepAlive = false
     linger(request)
   }
-  if (!isGenerator(body)) {
-    const bytes = typeof body === 'string' ? Buffer.from(body) : body
-    response.writeHead(status, withLength(headers, status, bytes?.length ?? 0))
-    response.end(bytes ?? undefined)
-    return onEnd(true)
+  const content = typeof body === 'string' ? Buffer.from(body) : body
+  if (isGenerator(content)) {
+    response.writeHead(status, headers)
+  } else {
+    response.writeHead(status, withLength(headers, status, content?.length ?? 0))
+    if (content === null || content.length <= PIECE_BYTES) {
+      response.end(content ?? undefined)
+      // What the system has taken is out as far as can be known here.
+      if (response.writableLength === 0) return onEnd(true)
+      return onEnd(await comesTo('finish', request, response, readTimeoutMs))
+    }
   }
-  response.writeHead(status, headers)
+  const parts = isGenerator(content) ? content : piecesOf(content)
   let isWhole = false
   try {
-    for (let next = await body.next(); !next.done; next = await body.next()) {
-      if (!response.write(next.value) && !(await drained(response, readTimeoutMs))) break
+    for (let next = await parts.next(); !next.done; next = await parts.next()) {
+      if (response.write(next.value)) continue
+      if (!(await comesTo('drain', request, response, readTimeoutMs))) break
     }
-    isWhole = !response.destroyed
-    if (isWhole) response.end()
+    if (!response.destroyed) {
+      response.end()
+      isWhole = response.writableLength === 0
+      isWhole ||= await comesTo('finish', request, response, readTimeoutMs)
+    }
   } catch {
     // Headers are out: a broken connection is the only way left to say that this is not the whole.
     response.destroy()
   } finally {
-    await body.return(undefined).catch(ignore)
+    await parts.return(undefined).catch(ignore)
     onEnd(isWhole)
+  }
+}
+
+async function* piecesOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += PIECE_BYTES) {
+    yield bytes.subarray(at, at + PIECE_BYTES)
   }
 }
 
@@ -118,18 +137,32 @@ function withLength(headers: HeaderMap, status: number, length: number): HeaderM
   return isKnown ? headers : { ...headers, 'content-length': String(length) }
 }
 
-/** False where the caller left instead. */
-function drained(response: ServerResponse, timeoutMs: number): Promise<boolean> {
+/** False where the caller left instead, or read nothing for so long that it is cut off. */
+function comesTo(
+  event: 'drain' | 'finish',
+  { socket }: IncomingMessage,
+  response: ServerResponse,
+  timeoutMs: number,
+): Promise<boolean> {
+  const isCut = (): boolean => response.destroyed || socket.destroyed
   // Who left while the next part was made has closed already, and will not do so again.
-  if (response.destroyed) return Promise.resolve(false)
+  if (isCut()) return Promise.resolve(false)
   return new Promise(resolve => {
-    const timer = setTimeout(() => response.destroy(), timeoutMs)
+    const timer = setTimeout(() => {
+      // Requests may be sent in a row: an answer whose turn has not come cannot be read yet.
+      if (response.socket === null) timer.refresh()
+      else response.destroy()
+    }, timeoutMs)
     const settle = (): void => {
       clearTimeout(timer)
-      response.off('drain', settle).off('close', settle)
-      resolve(!response.destroyed)
+      response.off(event, settle)
+      socket.off('close', settle)
+      // A response is said to finish also where its bytes went down with the connection.
+      resolve(!isCut())
     }
-    response.on('drain', settle).on('close', settle)
+    response.on(event, settle)
+    // The connection's own end: a response whose turn has not come is not told. All that wait for theirs listen here.
+    socket.setMaxListeners(0).on('close', settle)
   })
 }
 
