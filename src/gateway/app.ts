@@ -129,7 +129,7 @@ export function createGateway(context: GatewayContext): Gateway {
     const raw = fromFetch(c.req.raw)
     // The router reads what is encoded; roles and wires go by the path as it was sent.
     if (!raw.target.startsWith('/v1/')) return c.notFound()
-    return toResponse(await answerApi(raw, c.env))
+    return toResponse(await answerApi(raw, c.env), raw.abort)
   })
   app.use(async (c, next) => {
     checkDoor({ headers: Object.fromEntries(c.req.raw.headers) }, c.env)
@@ -148,7 +148,8 @@ export function createGateway(context: GatewayContext): Gateway {
   )
   const { owner } = context
   if (owner !== undefined) {
-    const forward = async (raw: RawRequest) => toResponse(await forwardToOwner(owner, raw, limits))
+    const forward = async (raw: RawRequest) =>
+      toResponse(await forwardToOwner(owner, raw, limits), raw.abort)
     app.all('/metrics', c => forward(fromFetch(c.req.raw)))
     app.all('/understudy/*', c => forward(fromFetch(c.req.raw)))
   }

@@ -26,28 +26,40 @@ export function jsonReply(value: unknown, status = 200, headers: HeaderMap = {})
   }
 }
 
-/** The same answer for a caller in this process. */
-export function toResponse({ status, headers, body, onEnd = () => {} }: Reply): Response {
+/** The same answer for a caller in this process. `abort` stops the work for an answer that nobody reads on. */
+export function toResponse(
+  { status, headers, body, onEnd = () => {} }: Reply,
+  abort: () => void = () => {},
+): Response {
   if (body === null || typeof body === 'string' || body instanceof Uint8Array) {
     onEnd(true)
     return new Response(body as BodyInit | null, { status, headers })
   }
+  let isBegun = false
+  let isCancelled = false
   const stream = new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
+        isBegun = true
         try {
           const { done, value } = await body.next()
+          if (isCancelled) return
           if (!done) return controller.enqueue(value)
           controller.close()
           onEnd(true)
         } catch (error) {
-          onEnd(false)
+          if (!isCancelled) onEnd(false)
           throw error
         }
       },
-      cancel() {
+      async cancel() {
+        isCancelled = true
+        // Before the body is ended, which otherwise waits for the part under way.
+        abort()
+        // A generator that never began would end without its record.
+        if (!isBegun) await body.next().catch(() => undefined)
+        await body.return(undefined).catch(() => undefined)
         onEnd(false)
-        void body.return(undefined).catch(() => undefined)
       },
     },
     { highWaterMark: 0 },

@@ -229,6 +229,35 @@ test('no key is ever recorded, and none of our headers reaches the lead', async 
   expect(JSON.stringify(parts.workspace.traces)).not.toContain('sk-secret')
 })
 
+test.each([
+  0, 1, 2,
+])('a caller in process who cancels, %d parts asked for, stops a silent lead and pays what came', async askedCount => {
+  // Nothing but the caller ends this call.
+  const patient = openRemoteLead({ url: stub.url, headersTimeoutMs: 0, bodyTimeoutMs: 0 })
+  const keys = [{ key: 'k', app: null, tokensPerMinute: 1000 }]
+  const parts = testGateway({ lead: patient, keys })
+  const before = stub.brokenOffCount
+  const response = await parts.gateway.request(
+    CHAT,
+    chatInit({ model: 'hangs-in-body', stream: true }, { authorization: 'Bearer k' }),
+  )
+  const reader = (response.body as ReadableStream<Uint8Array>).getReader()
+  if (askedCount > 0) await reader.read()
+  const pending = askedCount > 1 ? reader.read() : null
+  await reader.cancel()
+  expect((await pending)?.done ?? true).toBe(true)
+  expect(parts.workspace.traces).toMatchObject([
+    { isComplete: false, charge: { isEstimated: true, promptTokens: expect.any(Number) } },
+  ])
+  await expect.poll(() => stub.brokenOffCount).toBe(before + 1)
+  const metrics = await (
+    await parts.gateway.request('/metrics', { headers: { authorization: 'Bearer k' } })
+  ).text()
+  expect(metrics).toMatch(/^understudy_open_streams\S* 0$/m)
+  await parts.gateway.close()
+  await patient.close()
+})
+
 test("a lead with a key of its own never sees the caller's", async () => {
   const keyed = openRemoteLead({ url: stub.url, key: 'sk-lead' })
   const { gateway } = testGateway({ lead: keyed, leadHasKey: true })
