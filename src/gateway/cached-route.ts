@@ -20,7 +20,10 @@ export interface CacheParts {
   readonly configHash: string
 }
 
-/** Null where the route keeps no answers, or the caller wants none kept (`cache-control: no-store`, or the lead itself). */
+/**
+ * Null where the route keeps no answers, or the caller wants none kept (`cache-control: no-store`, or the lead itself), or
+ * the answer will only say where another one is to be fetched.
+ */
 export function cacheSlotOf(
   { cache = null, upstreams = null, configHash }: CacheParts,
   path: string,
@@ -32,8 +35,8 @@ export function cacheSlotOf(
   }: { readonly key: Key | null; readonly intent: Intent; readonly headers: HeaderMap },
 ): CacheSlot | null {
   const route = upstreams?.route(request.model) ?? null
-  if (cache === null || route === null || route.cache === null || intent.mode === 'lead')
-    return null
+  if (cache === null || route === null || route.cache === null) return null
+  if (intent.mode === 'lead' || request.isDeferred === true) return null
   const wishes = (headers['cache-control'] ?? '').toLowerCase()
   if (/\bno-store\b/u.test(wishes)) return null
   const parts = {

@@ -6,6 +6,7 @@ import { newId } from '../util/index.ts'
 import {
   type AnswerParts,
   type ChatRequest,
+  holdsAnswer,
   parseJson,
   type Rendered,
   reportedModel,
@@ -260,7 +261,7 @@ async function answerByLead(
     const { charge, written } = chargeOf(turn, response, { ...answer, isComplete })
     parts.leadWatch.note(decision.task, reportedModel(answer.response))
     const bytes = isComplete && status === 200 ? tee?.bytes() : null
-    if (slot !== null && bytes && !isCompressed) {
+    if (slot !== null && bytes && !isCompressed && holdsAnswer(answer.response)) {
       const type = { 'content-type': headers['content-type'] ?? 'application/json' }
       const { response: recorded } = answer
       const kept = { headers: type, bytes, origin: turn.id, response: recorded, isStream }

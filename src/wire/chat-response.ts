@@ -65,6 +65,15 @@ function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0
 }
 
+/**
+ * False for a response of any wire that tells of an error, or is not finished (yet), for all its status of 200: what is
+ * not to be given a second time.
+ */
+export function holdsAnswer(response: unknown): boolean {
+  if (!isObject(response) || response.error || response.type === 'error') return false
+  return (response.status ?? 'completed') === 'completed'
+}
+
 /** The model that says it answered, null where the response does not name one. */
 export function reportedModel(response: unknown): string | null {
   return isObject(response) && typeof response.model === 'string' ? response.model : null

@@ -287,4 +287,14 @@ describe('a stream', () => {
       isComplete: false,
     })
   })
+
+  test.each([
+    { message: 'boom' },
+    'boom',
+  ])('with the error %j in it is not whole, though it is closed', error => {
+    expect(foldChunks([...events([{ choices: [] }, { error }]), { data: '[DONE]' }])).toEqual({
+      response: { error },
+      isComplete: false,
+    })
+  })
 })

@@ -9,7 +9,7 @@ type Json = Readonly<Record<string, unknown>>
 export interface FoldedStream {
   /** The response as the plain API would have given it; an error object where the stream brought one; null: nothing. */
   readonly response: Json | null
-  /** True where the end marker or a finish reason for every choice arrived. */
+  /** True where the end marker or a finish reason for every choice arrived, and no error. */
   readonly isComplete: boolean
 }
 
@@ -61,14 +61,15 @@ export function createChoicesFold<Choice>(rules: ChoiceRules<Choice>): StreamFol
       }
       const chunk = tryJson(data)?.value
       if (!isObject(chunk)) return
-      if (isObject(chunk.error)) error = chunk
+      // Some servers give a text in place of the object.
+      if (chunk.error) error = chunk
       head = addHead(head ?? {}, chunk)
       if (isObject(chunk.usage)) usage = chunk.usage
       if (Array.isArray(chunk.choices))
         for (const item of chunk.choices) addChoice(choices, item, rules)
     },
     result() {
-      if (error !== null) return { response: error, isComplete: isDone }
+      if (error !== null) return { response: error, isComplete: false }
       if (head === null) return { response: null, isComplete: isDone }
       const sorted = [...choices].sort(([a], [b]) => a - b)
       const isFinished = sorted.length > 0 && sorted.every(([, choice]) => rules.isFinished(choice))

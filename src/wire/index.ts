@@ -5,6 +5,7 @@ export {
   type CompletionParts,
   type FinishReason,
   finishReasonFor,
+  holdsAnswer,
   renderChunks,
   renderCompletion,
   reportedModel,

@@ -42,9 +42,13 @@ function stage({
     scriptedTask({ name: 'unsure', label: 'x', score: 0.1 }),
     scriptedTask({ name: 'sure', label: 'card_lost', score: 1 }),
   ])
-  const ask = async (body: Record<string, unknown> = {}, headers: Record<string, string> = {}) => {
+  const ask = async (
+    body: Record<string, unknown> = {},
+    headers: Record<string, string> = {},
+    path = CHAT,
+  ) => {
     const init = chatInit(body, { authorization: 'Bearer secret-a', ...headers })
-    const response = await parts.gateway.request(CHAT, init)
+    const response = await parts.gateway.request(path, init)
     return {
       response,
       text: await response.text(),
@@ -171,6 +175,10 @@ describe('never kept', () => {
     ['huge', {}],
     ['unfinished', { stream: true }],
     ['json-breaks-off', {}],
+    ['error-then-done', { stream: true }],
+    ['error-text-then-done', { stream: true }],
+    ['error-of-status-200', {}],
+    ['error-of-anthropic', {}],
   ])('%s', async (model, body) => {
     const { ask, asked, cache } = stage()
     await ask({ model, ...body }).catch(() => undefined)
@@ -179,6 +187,30 @@ describe('never kept', () => {
     expect(again.state).not.toBe('hit')
     expect(asked()).toBe(before + 1)
     expect(cache.counts).toMatchObject({ hits: 0, bytes: 0 })
+  })
+
+  test.each([
+    ['ends-failed', {}],
+    ['ends-incomplete', {}],
+    ['ends-cancelled', {}],
+    ['ends-failed', { stream: true }],
+    ['ends-incomplete', { stream: true }],
+    ['ends-cancelled', { stream: true }],
+    ['m', { background: true }],
+    ['m', { background: true, stream: true }],
+  ])('a response of %s with %j', async (model, body) => {
+    const { ask, asked, cache } = stage()
+    const asking = { model, input: 'hi', ...body }
+    const before = asked()
+    for (const _ of [1, 2]) {
+      const { response, state } = await ask(asking, {}, '/v1/responses')
+      expect([response.status, state]).toEqual([200, 'background' in body ? null : 'miss'])
+    }
+    expect(asked()).toBe(before + 2)
+    expect(cache.counts.bytes).toBe(0)
+    // One that ends well is, so that these are not told apart by their path.
+    await ask({ ...asking, model: 'm', background: false }, {}, '/v1/responses')
+    expect(cache.counts.bytes).toBeGreaterThan(0)
   })
 
   test('a stream whose caller left', async () => {

@@ -152,9 +152,16 @@ const json = (response: ServerResponse, status: number, body: unknown): void => 
   response.end(JSON.stringify(body))
 }
 
-const sse = (response: ServerResponse, type = 'text/event-stream; charset=utf-8'): void => {
-  response.writeHead(200, { 'content-type': type, 'x-request-id': 'req_stub' })
+const sse = (
+  response: ServerResponse,
+  type = 'text/event-stream; charset=utf-8',
+  headers: Record<string, string> = {},
+): void => {
+  response.writeHead(200, { 'content-type': type, 'x-request-id': 'req_stub', ...headers })
 }
+
+/** As some servers write that nothing was done to the bytes. */
+const PLAINLY = { 'content-encoding': 'Identity' }
 
 const line = (value: unknown): string => `data: ${JSON.stringify(value)}\n\n`
 
@@ -187,6 +194,23 @@ const SCENES: Readonly<Record<string, (response: ServerResponse, body: Json) => 
     for (const chunk of chunksFor(body).slice(0, 3)) response.write(line(chunk))
     setTimeout(() => response.destroy(), 20)
   },
+  'unfinished-identity': (response, body) => {
+    sse(response, 'text/event-stream', PLAINLY)
+    response.write(line(chunksFor(body)[0]))
+    setTimeout(() => response.destroy(), 20)
+  },
+  'error-then-done': (response, body) => {
+    sse(response)
+    const [first] = chunksFor(body)
+    response.end(`${line(first)}${line(openAiError(500))}data: [DONE]\n\n`)
+  },
+  'error-text-then-done': (response, body) => {
+    sse(response)
+    const [first] = chunksFor(body)
+    response.end(`${line(first)}${line({ error: 'Bad day' })}data: [DONE]\n\n`)
+  },
+  'error-of-status-200': response => json(response, 200, openAiError(500)),
+  'error-of-anthropic': response => json(response, 200, STUB_WIRES['/v1/messages']?.error(500)),
   'without-done': (response, body) => {
     sse(response)
     response.end(chunksFor(body).map(line).join(''))
@@ -224,6 +248,10 @@ const SCENES: Readonly<Record<string, (response: ServerResponse, body: Json) => 
     response.writeHead(200, { 'content-type': 'application/json' })
     response.end(JSON.stringify({ padding: 'x'.repeat(9 * 1024 * 1024) }))
   },
+  identity: (response, body) => {
+    response.writeHead(200, { 'content-type': 'application/json', ...PLAINLY })
+    response.end(JSON.stringify(completionFor(body)))
+  },
   gzipped: (response, body) => {
     response.writeHead(200, { 'content-type': 'application/json', 'content-encoding': 'gzip' })
     response.end(gzipSync(JSON.stringify(completionFor(body))))
@@ -239,6 +267,10 @@ const SCENES: Readonly<Record<string, (response: ServerResponse, body: Json) => 
   },
   'no-content': response => {
     response.writeHead(204)
+    response.end()
+  },
+  'no-events': response => {
+    response.writeHead(204, { 'content-type': 'text/event-stream' })
     response.end()
   },
 }

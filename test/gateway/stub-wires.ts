@@ -142,6 +142,11 @@ function responseItems(body: Json): Json[] {
   return [reasoning, ...(calls.length > 0 ? calls : [message])]
 }
 
+/** How it ends: as its model's name says (`ends-failed`), or not yet where it was asked for in the background. */
+function endOf({ background, model }: Json): string {
+  return background === true ? 'queued' : (/^ends-(\w+)$/.exec(String(model))?.[1] ?? 'completed')
+}
+
 function responseOf(body: Json, status: string, output: Json[]): Json {
   return {
     id: 'resp_stub',
@@ -214,14 +219,14 @@ function itemEvents(item: Json, output_index: number): [string, Json][] {
 }
 
 const responses: StubWire = {
-  whole: body => responseOf(body, 'completed', responseItems(body)),
+  whole: body => responseOf(body, endOf(body), responseItems(body)),
   events(body) {
     const items = responseItems(body)
     const named: [string, Json][] = [
       ['created', { response: responseOf(body, 'in_progress', []) }],
       ['in_progress', { response: responseOf(body, 'in_progress', []) }],
       ...items.flatMap(itemEvents),
-      ['completed', { response: responseOf(body, 'completed', items) }],
+      [endOf(body), { response: responseOf(body, endOf(body), items) }],
     ]
     return named.map(([name, fields], sequence_number) => {
       const type = `response.${name}`
