@@ -8,6 +8,7 @@ import {
   type Wire,
 } from '../wire/index.ts'
 import { createBoundedCopy } from './body.ts'
+import { isPlainEncoding } from './relay.ts'
 
 export interface CapturedAnswer {
   /** JSON where it parses, a stream folded into one response, else text; null where too little was kept. */
@@ -44,8 +45,7 @@ const SNIFFED_BYTES = 64
 /** Memory: the fold of a stream, or at most `maxBytes` of anything else. */
 export function createCapture({ wire, encoding, maxBytes }: CaptureOptions): Capture {
   const copy = createBoundedCopy(maxBytes)
-  const isPlain = ['', 'identity'].includes(encoding?.trim().toLowerCase() ?? '')
-  let kind: 'unknown' | 'events' | 'bytes' = isPlain ? 'unknown' : 'bytes'
+  let kind: 'unknown' | 'events' | 'bytes' = isPlainEncoding(encoding) ? 'unknown' : 'bytes'
   let events: EventCapture | null = null
   const sniff = (): void => {
     const bytes = copy.bytes()
@@ -121,8 +121,8 @@ function decompressed(
   encoding: string | undefined,
   maxOutputLength: number,
 ): Uint8Array | null {
+  if (isPlainEncoding(encoding)) return bytes
   const name = encoding?.trim().toLowerCase() ?? ''
-  if (name === '' || name === 'identity') return bytes
   const decode = Object.hasOwn(DECODERS, name) ? DECODERS[name] : undefined
   try {
     return decode?.(bytes, { maxOutputLength }) ?? null

@@ -20,7 +20,13 @@ import { askedOf, type Incoming } from './incoming.ts'
 import { readIntent, servedHeaders, trailHeaders } from './intent.ts'
 import { callLead, checkedTarget, noLead } from './lead-call.ts'
 import { checkCountable } from './pass-through.ts'
-import { headersFromLead, isEventStream, relayWithCapture, streamReply } from './relay.ts'
+import {
+  headersFromLead,
+  isEventStream,
+  isPlainEncoding,
+  relayWithCapture,
+  streamReply,
+} from './relay.ts'
 import { isBodiless, jsonReply, type Reply } from './reply.ts'
 import { leadFor } from './translated-lead.ts'
 import {
@@ -252,7 +258,7 @@ async function answerByLead(
   const { status, headers, body, trail } = response
   const encoding = headers['content-encoding']
   const capture = createCapture({ wire, encoding, maxBytes: limits.maxCopyBytes })
-  const isCompressed = !['', 'identity'].includes(encoding?.trim() ?? '')
+  const isPlain = isPlainEncoding(encoding)
   const isEvents = isEventStream(headers)
   const told = { ...trailHeaders(trail), ...(slot && { 'x-understudy-cache': 'miss' }) }
   const record = async (isWhole: boolean, isStream: boolean): Promise<boolean> => {
@@ -261,7 +267,7 @@ async function answerByLead(
     const { charge, written } = chargeOf(turn, response, { ...answer, isComplete })
     parts.leadWatch.note(decision.task, reportedModel(answer.response))
     const bytes = isComplete && status === 200 ? tee?.bytes() : null
-    if (slot !== null && bytes && !isCompressed && holdsAnswer(answer.response)) {
+    if (slot !== null && bytes && isPlain && holdsAnswer(answer.response)) {
       const type = { 'content-type': headers['content-type'] ?? 'application/json' }
       const { response: recorded } = answer
       const kept = { headers: type, bytes, origin: turn.id, response: recorded, isStream }
@@ -303,7 +309,7 @@ async function answerByLead(
     wire,
     capture,
     taken,
-    isEvents: isEvents && !isCompressed,
+    isEvents: isEvents && isPlain,
     onEnd: ({ isWhole }) => record(isWhole, isStream),
   })
   // Without a length the caller has the whole answer only at its end, which comes after the record.

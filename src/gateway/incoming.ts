@@ -3,6 +3,7 @@ import type { Asked, Key } from '../access/index.ts'
 import { modelsIn } from '../wire/index.ts'
 import type { HeaderMap } from './intent.ts'
 import type { RequestWatch } from './observer.ts'
+import { isPlainEncoding } from './relay.ts'
 
 /** How a request came: over a port that other machines reach, or not. */
 export interface Door {
@@ -46,6 +47,6 @@ export function askedOf({ key, headers }: Incoming, body: Uint8Array, model: str
   const byteCount = body.length
   if (key === null || key.models === null) return { model, byteCount }
   const isForm = /multipart|form-urlencoded/iu.test(headers['content-type'] ?? '')
-  const isPlain = /^(?:identity)?$/iu.test(headers['content-encoding']?.trim() ?? '')
+  const isPlain = isPlainEncoding(headers['content-encoding'])
   return { model: isForm || !isPlain ? null : model, byteCount, models: modelsIn(body) }
 }

@@ -29,6 +29,11 @@ export function isEventStream(headers: HeaderMap): boolean {
   return /^\s*text\/event-stream\b/iu.test(headers['content-type'] ?? '')
 }
 
+/** True where nothing was done to the bytes. */
+export function isPlainEncoding(encoding: string | undefined): boolean {
+  return encoding === undefined || /^\s*(?:identity\s*)?$/iu.test(encoding)
+}
+
 /** A reply whose body flows as the caller takes it. */
 export function streamReply(
   body: AsyncGenerator<Uint8Array>,

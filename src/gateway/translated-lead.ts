@@ -3,7 +3,7 @@
  * the answer is said back as it comes. What chat has no words for is refused by name, never dropped.
  */
 import { UnderstudyError } from '../errors.ts'
-import type { Lead, LeadRequest, LeadResponse } from '../runtimes/index.ts'
+import type { Lead, LeadRequest } from '../runtimes/index.ts'
 import {
   CHAT_PATH,
   type ChatRequest,
@@ -16,7 +16,7 @@ import {
   type SpeechHead,
   tryJson,
 } from '../wire/index.ts'
-import { isEventStream } from './relay.ts'
+import { isEventStream, isPlainEncoding } from './relay.ts'
 import type { Turn } from './turn.ts'
 
 interface TranslatedLeadOptions {
@@ -67,7 +67,7 @@ function translatedLead(lead: Lead, options: TranslatedLeadOptions): Lead {
     async send(given) {
       const response = await lead.send(chatRequest(given, request))
       const { 'content-length': _, ...headers } = response.headers
-      if (isCompressed(headers)) {
+      if (!isPlainEncoding(headers['content-encoding'])) {
         await response.body[Symbol.asyncIterator]().return?.()
         throw unreadable('is compressed, though plain was asked for')
       }
@@ -101,10 +101,6 @@ function chatRequest(given: LeadRequest, request: ChatRequest): LeadRequest {
     },
     body: new TextEncoder().encode(JSON.stringify(chatBodyOf(request))),
   }
-}
-
-function isCompressed(headers: LeadResponse['headers']): boolean {
-  return !['', 'identity'].includes(headers['content-encoding']?.trim().toLowerCase() ?? '')
 }
 
 async function* saidStream(

@@ -93,6 +93,12 @@ describe('a hit', () => {
     expect(kept?.charge).toBeUndefined()
   })
 
+  test('is also what says by name that it is not compressed', async () => {
+    const { ask } = stage()
+    await ask({ model: 'identity' })
+    expect((await ask({ model: 'identity' })).state).toBe('hit')
+  })
+
   test('is no example: neither for training nor for certification', async () => {
     const { ask, workspace } = stage()
     await ask()

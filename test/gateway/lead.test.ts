@@ -118,6 +118,12 @@ test('a stream that breaks off ends with one error event, and its record says so
   )
 })
 
+test('an encoding that changes nothing, however it is written, is none', async () => {
+  const { text, parts } = await ask({ model: 'unfinished-identity', stream: true })
+  expect(text).toMatch(/\n\ndata: \{"error":\{[^\n]*"code":"upstream_unavailable"\}\}\n\n$/)
+  expect(parts.workspace.traces).toMatchObject([{ isComplete: false }])
+})
+
 test('a plain answer that breaks off is a 502, not half an answer', async () => {
   const { response, parts } = await ask({ model: 'json-breaks-off' })
   expect(response.status).toBe(502)
