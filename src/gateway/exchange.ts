@@ -273,6 +273,7 @@ async function answerByLead(
       const kept = { headers: type, bytes, origin: turn.id, response: recorded, isStream }
       slot.cache.put(slot.key, kept, slot.ttlMs)
     }
+    parts.tally.count(isWhole ? 'lead' : 'failed')
     const isRecorded = await parts.recorder.record(
       {
         ...exchangeOf(parts, turn, decision),
@@ -288,11 +289,11 @@ async function answerByLead(
     await written
     return isRecorded
   }
-  parts.tally.count('lead')
   const tee =
     slot === null ? null : createTee(body[Symbol.asyncIterator](), slot.cache.maxAnswerBytes)
   const source = tee?.source ?? body[Symbol.asyncIterator]()
-  const isStream = isEvents || (request.isStream && status === 200)
+  // Where there is no body, whatever its type is said to be, the record can be there before the headers.
+  const isStream = !isBodiless(status) && (isEvents || (request.isStream && status === 200))
   const taken: Uint8Array[] = []
   if (!isStream) {
     const taking = () => hold(source, taken, capture)

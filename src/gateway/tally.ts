@@ -8,7 +8,10 @@ export interface Tally {
   readonly counts: Readonly<Record<Counted, number>>
 }
 
-/** Counts from zero. `failed`: the lead could not be reached, or broke off before its answer was whole. */
+/**
+ * Counts from zero, each request once. `failed`: the lead could not be reached, or its answer did not come whole, because it
+ * broke off or the caller left.
+ */
 export function createTally(): Tally {
   const counts: Record<Counted, number> = {
     lead: 0,

@@ -124,6 +124,29 @@ test('an encoding that changes nothing, however it is written, is none', async (
   expect(parts.workspace.traces).toMatchObject([{ isComplete: false }])
 })
 
+test.each([
+  ['m', false, { lead: 1, failed: 0 }],
+  ['m', true, { lead: 1, failed: 0 }],
+  ['error-429', false, { lead: 1, failed: 0 }],
+  ['hangs', false, { lead: 0, failed: 1 }],
+  ['json-breaks-off', false, { lead: 0, failed: 1 }],
+  ['unfinished', true, { lead: 0, failed: 1 }],
+])('a request is counted once: %s, streamed: %s', async (model, stream, requests) => {
+  const { parts } = await ask({ model, stream })
+  const status = await parts.gateway.request('/understudy/v1/status')
+  expect(await status.json()).toMatchObject({ requests })
+})
+
+test('an answer without a body, said to be events, has the record that its header names', async () => {
+  for (const stream of [false, true]) {
+    const { response, text, parts } = await ask({ model: 'no-events', stream })
+    expect([response.status, text]).toEqual([204, ''])
+    expect(parts.workspace.traces).toMatchObject([
+      { id: response.headers.get('x-understudy-decision'), status: 204 },
+    ])
+  }
+})
+
 test('a plain answer that breaks off is a 502, not half an answer', async () => {
   const { response, parts } = await ask({ model: 'json-breaks-off' })
   expect(response.status).toBe(502)
