@@ -461,10 +461,8 @@ describe('what keys used', () => {
     })
     await spend.add('k', usage, START)
     expect(spend.state).toBe('late')
-    const startMs = performance.now()
+    // None of them waits: with half a second each this test would run out of time.
     for (let i = 0; i < 100; i++) await spend.add('k', usage, START)
-    // None of them waits.
-    expect(performance.now() - startMs).toBeLessThan(500)
     expect(spend.since('k', '').requestCount).toBe(101)
     expect(logged).toEqual([expect.stringContaining('longer than 500 ms')])
     release()
