@@ -2,6 +2,8 @@ import { describe, expect, it } from 'vitest'
 import type { TrainReport } from '../learn/index.ts'
 import { renderTrainReport } from './train-table.ts'
 
+type Recipe = NonNullable<TrainReport['record']>['recipe']
+
 const metrics = {
   rowCount: 20,
   logLoss: 0.3,
@@ -57,8 +59,12 @@ describe('renderTrainReport', () => {
   })
 
   it('gives a recipe that was fitted untried no figures of others', () => {
-    const text = renderTrainReport(report({ metrics: null }))
-    expect(text).toContain('Trained on 120 rows in 15.5 s.')
+    const text = renderTrainReport(
+      report({ metrics: null, recipe: { method: 'contrastive' } as Recipe }),
+    )
+    expect(text).toContain(
+      'Trained by the method contrastive on 120 rows in 15.5 s, measured on none.',
+    )
     expect(text).toMatch(/full +2 +0\.3000 +90\.0 %/)
     expect(text).not.toContain('chosen')
   })

@@ -30,8 +30,10 @@ export function renderTrainReport(report: TrainReport): string {
 }
 
 function summary(record: RunRecord): string {
-  const { metrics, rowCounts, rowsUsed, seconds } = record
-  if (metrics === null) return `Trained on ${rowCounts.training} rows in ${seconds} s.\n`
+  const { metrics, recipe, rowCounts, rowsUsed, seconds } = record
+  if (metrics === null) {
+    return `Trained by the method ${recipe.method} on ${rowCounts.training} rows in ${seconds} s, measured on none.\n`
+  }
   const scores = Object.entries(metrics.scores).map(
     ([name, value]) => `${SCORE_NAMES[name] ?? name} ${percent(value)}`,
   )

@@ -19,6 +19,7 @@ beforeAll(async () => {
   })
   await writeFile(join(root, 'rows.csv'), ['text,label', ...rows, ',nothing'].join('\n'))
   await writeFile(join(root, 'other.csv'), 'question,answer\nwhy,because\n')
+  await writeFile(join(root, 'one.csv'), 'text,label\na,x\nb,x\n')
 })
 afterAll(() => rm(root, { recursive: true }))
 
@@ -71,7 +72,13 @@ describe('compressFile', () => {
 
   it.each<[string, Partial<CompressParams>, () => Partial<CompressParams>, RegExp]>([
     ['no such file', {}, () => ({ file: join(root, 'nothing.csv') }), /there is no such file/],
-    ['no labels', {}, () => ({ file: join(root, 'other.csv') }), /has a text and a label/],
+    [
+      'no labels',
+      {},
+      () => ({ file: join(root, 'other.csv') }),
+      /no record with a text and a label/,
+    ],
+    ['one label', {}, () => ({ file: join(root, 'one.csv') }), /only one label/],
     ['no such model', {}, () => ({ model: join(root, 'nothing') }), /cannot be read/],
     ['a name the catalog lacks', { model: 'nothing' }, () => ({}), /nothing/],
   ])('says so with %s', async (_what, fixed, more, message) => {

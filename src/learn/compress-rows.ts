@@ -1,8 +1,9 @@
 /** Rows of text and label by what compressing uses them for. Knows no model. */
+import { UnderstudyError } from '../errors.ts'
 import { splitInputs } from '../tasks/index.ts'
 import type { LabelledRows } from '../train/index.ts'
 import { labelledRow } from '../wire/index.ts'
-import { openSource, readSource, unreadable } from './import/source.ts'
+import { openSource, readSource } from './import/source.ts'
 
 export interface Row {
   readonly text: string
@@ -32,7 +33,9 @@ export async function readRows(path: string): Promise<{ rows: Row[]; brokenCount
     }
   }
   if (rows.length > 0) return { rows, brokenCount }
-  throw unreadable(path, new Error('no record in it has a text and a label'))
+  throw new UnderstudyError('file-unreadable', `${path} has no record with a text and a label.`, {
+    help: 'Give CSV with the columns text and label, or one JSON object with these per line.',
+  })
 }
 
 /**

@@ -64,7 +64,10 @@ export function labelsFor(
   rowLabels: readonly string[],
 ): readonly string[] {
   const found = [...new Set(rowLabels)].sort()
-  if (labels === null) return found
+  if (labels === null) {
+    if (found.length > 1) return found
+    throw unfit('the rows have only one label', 'Give rows of at least two labels.')
+  }
   const known = new Set(labels)
   const unknown = found.filter(label => !known.has(label))
   if (unknown.length === 0) return labels

@@ -1,6 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { TrainTask } from '../train/index.ts'
 import { type ColumnNames, readTrainData } from './train-data.ts'
@@ -72,6 +73,15 @@ describe('readTrainData', () => {
     ]
     expect((await read('1.jsonl', `${sure}\n${taught}\n`)).rows).toEqual(rows)
     expect((await read('2.jsonl', `${taught}\n${sure}\n`)).rows).toEqual(rows.reverse())
+  })
+
+  it('says so where a packed file was cut off', async () => {
+    const rows = Array.from({ length: 2000 }, (_, i) => `row ${i * 7919},${i % 2}\n`).join('')
+    const packed = gzipSync(`text,label\n${rows}`)
+    await expect(read('cut.csv.gz', packed.subarray(0, packed.length / 2))).rejects.toMatchObject({
+      code: 'file-unreadable',
+      message: expect.stringContaining('cut off'),
+    })
   })
 
   it('says what it left out', async () => {

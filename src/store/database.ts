@@ -26,12 +26,19 @@ export function storeUnavailable(cause: unknown): UnderstudyError {
   if (isUnderstudyError(cause)) return cause
   const { message, code } = (cause ?? {}) as { message?: unknown; code?: unknown }
   const sqlState = typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) ? code : null
-  const text = String(message || code || cause)
+  const text = String(message || code || reasonOf(cause))
   return new UnderstudyError('store-unavailable', `the database did not do its work: ${text}`, {
     help: 'Check that the database runs and can be reached; recording goes on meanwhile.',
     details: { sqlState },
     cause,
   })
+}
+
+/** PGlite's file system throws objects that are no errors and say nothing but a number. */
+export function reasonOf(cause: unknown): string {
+  if (cause instanceof Error) return cause.message
+  const { errno } = (cause ?? {}) as { errno?: unknown }
+  return typeof errno === 'number' ? `its file system failed (errno ${errno})` : String(cause)
 }
 
 /** Rejects when nothing came in time; what is late is ignored. */

@@ -3,7 +3,7 @@ import { constants, setPriority } from 'node:os'
 import { parentPort, workerData } from 'node:worker_threads'
 import { assert } from '../errors.ts'
 import { portChannel, serveDatabase } from './channel.ts'
-import type { Database, Row, Value } from './database.ts'
+import { type Database, type Row, reasonOf, type Value } from './database.ts'
 import { openPgliteFolder } from './pglite-folder.ts'
 
 interface PgliteQueryable {
@@ -34,6 +34,8 @@ try {
   })
   port.postMessage({ understudy: 'database-ready' })
 } catch (error) {
-  const text = error instanceof Error ? error.message : String(error)
-  port.postMessage({ understudy: 'database-ready', error: text || 'PGlite does not start' })
+  port.postMessage({
+    understudy: 'database-ready',
+    error: reasonOf(error) || 'PGlite does not start',
+  })
 }

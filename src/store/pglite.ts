@@ -19,13 +19,17 @@ const CLOSE_TIMEOUT_MS = 5_000
  */
 export function openPglite(dataDir: string): Database {
   let running: Promise<Running> | null = null
+  let starting: Worker | null = null
   let isClosed = false
 
   const start = (): Promise<Running> => {
     if (isClosed) return Promise.reject(storeUnavailable(new Error('the database was closed')))
-    running ??= startWorker(join(dataDir, 'db'), () => {
-      running = null
-    })
+    if (running === null) {
+      starting = openWorker(join(dataDir, 'db'))
+      running = whenReady(starting, () => {
+        running = null
+      })
+    }
     return running
   }
   return {
@@ -33,8 +37,13 @@ export function openPglite(dataDir: string): Database {
     transaction: async work => (await start()).database.transaction(work),
     async close() {
       isClosed = true
-      const last = await running?.catch(() => null)
-      if (!last) return
+      // One that is still starting may never come to an end, on a full disk for one.
+      const last =
+        running && (await withTimeout(running, CLOSE_TIMEOUT_MS, 'closing').catch(() => null))
+      if (!last) {
+        await starting?.terminate()
+        return
+      }
       const exited = new Promise(resolve => last.worker.once('exit', resolve))
       last.worker.ref()
       last.worker.postMessage({ understudy: 'database-close' })
@@ -44,13 +53,16 @@ export function openPglite(dataDir: string): Database {
   }
 }
 
-/** Resolves when PGlite is up, so that a folder it cannot use is an error and not silence. */
-async function startWorker(folder: string, onExit: () => void): Promise<Running> {
-  const worker = new Worker(builtModule(import.meta.url, './pglite-worker'), {
+function openWorker(folder: string): Worker {
+  return new Worker(builtModule(import.meta.url, './pglite-worker'), {
     workerData: { folder },
     stdout: true,
     stderr: true,
   })
+}
+
+/** Resolves when PGlite is up, so that a folder it cannot use is an error and not silence. */
+async function whenReady(worker: Worker, onExit: () => void): Promise<Running> {
   const ready = new Promise<void>((resolve, reject) => {
     worker.on('error', reject)
     worker.once('exit', () => reject(new Error('PGlite stopped')))

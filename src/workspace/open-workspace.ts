@@ -164,7 +164,7 @@ async function assemble(
         await Promise.race([settled, sleep(SETTLE_WITHIN_MS, undefined, { ref: false })])
       }
       await writer.close()
-      await projector.close()
+      await Promise.race([projector.close(), sleep(SETTLE_WITHIN_MS)])
       await reader.close()
       await store.close()
     },

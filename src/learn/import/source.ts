@@ -83,8 +83,14 @@ export async function* readSource(
 ): AsyncGenerator<readonly SourceItem[]> {
   const maxBytes = options.maxLineBytes ?? MAX_LINE_BYTES
   const bytes = readBytes(file, options)
-  if (file.isCsv) yield* readCsv(bytes, { maxBytes })
-  else yield* readJson(bytes, maxBytes)
+  try {
+    if (file.isCsv) yield* readCsv(bytes, { maxBytes })
+    else yield* readJson(bytes, maxBytes)
+  } catch (error) {
+    // Where lines cannot be told apart behind it, as in CSV, damage ends the reading.
+    if (!isDamage(error)) throw error
+    throw unreadable(file.path, new Error(`the gzip data is damaged or cut off (${error.message})`))
+  }
 }
 
 async function* readJson(
@@ -133,7 +139,7 @@ async function* readBytes(file: SourceFile, { onBytes }: ReadOptions): AsyncGene
 }
 
 /** An error of the gzip format, as opposed to one of the disk. */
-export function isDamage(error: unknown): error is Error {
+function isDamage(error: unknown): error is Error {
   return error instanceof Error && String((error as { code?: unknown }).code).startsWith('Z_')
 }
 
