@@ -164,13 +164,19 @@ describe('connect', () => {
   })
 
   it('talks to the owner with the key', async () => {
-    server = createServer((request, response) =>
-      response.end(JSON.stringify(request.headers.authorization ?? '')),
-    )
+    server = createServer(({ headers: { authorization } }, response) => {
+      response.statusCode = authorization === 'Bearer k' ? 200 : 401
+      response.end(JSON.stringify(authorization ?? ''))
+    })
     await new Promise<void>(resolve => server?.listen(0, '127.0.0.1', resolve))
     const address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
     const ownerOf = async () => owner(address)
     const client = await connect({ dataDir, env: { UNDERSTUDY_KEY: 'k' } }, { ownerOf })
     expect(await requestJson(client, '/v1/models')).toBe('Bearer k')
+    const stranger = await connect({ dataDir, env: {} }, { ownerOf })
+    await expect(stranger.request('/v1/models')).rejects.toMatchObject({
+      code: 'key-invalid',
+      help: expect.stringContaining('UNDERSTUDY_KEY'),
+    })
   })
 })

@@ -65,8 +65,9 @@ function clientOf(owner: LockOwner, { dataDir, env = process.env }: ConnectOptio
 function httpClient(address: string, key: string | undefined): Client {
   return {
     async request(path, init = {}) {
+      let response: Response
       try {
-        return await fetch(new URL(path, address), withKey(init, key))
+        response = await fetch(new URL(path, address), withKey(init, key))
       } catch (cause) {
         if (init.signal?.aborted) throw cause
         throw new UnderstudyError(
@@ -78,6 +79,12 @@ function httpClient(address: string, key: string | undefined): Client {
           },
         )
       }
+      if (response.status !== 401) return response
+      throw new UnderstudyError(
+        'key-invalid',
+        `The gateway at ${address}, which holds the data folder, wants ${key ? 'another' : 'a'} key.`,
+        { help: 'Set UNDERSTUDY_KEY to one of its keys with the role operator.' },
+      )
     },
     close: async () => {},
   }
