@@ -44,6 +44,11 @@ async function copyTemplate(folder: string): Promise<PGlite | null> {
   if (!existsSync(template)) return null
   try {
     cpSync(template, folder, { recursive: true })
+  } catch {
+    // Most likely a full disk, which is not the template's fault.
+    return null
+  }
+  try {
     return await PGlite.create(folder)
   } catch {
     rmSync(template, { recursive: true, force: true })

@@ -164,7 +164,10 @@ async function assemble(
         await Promise.race([settled, sleep(SETTLE_WITHIN_MS, undefined, { ref: false })])
       }
       await writer.close()
-      await Promise.race([projector.close(), sleep(SETTLE_WITHIN_MS)])
+      const closed = new AbortController()
+      const late = sleep(SETTLE_WITHIN_MS, undefined, { signal: closed.signal }).catch(() => {})
+      await Promise.race([projector.close(), late])
+      closed.abort()
       await reader.close()
       await store.close()
     },
