@@ -22,6 +22,7 @@ import {
   openPostgres,
   openStore,
   serveDatabase,
+  withTimeout,
 } from '../store/index.ts'
 import { type Clock, systemClock } from '../util/index.ts'
 import { openBlobStore } from './blob-store.ts'
@@ -164,10 +165,7 @@ async function assemble(
         await Promise.race([settled, sleep(SETTLE_WITHIN_MS, undefined, { ref: false })])
       }
       await writer.close()
-      const closed = new AbortController()
-      const late = sleep(SETTLE_WITHIN_MS, undefined, { signal: closed.signal }).catch(() => {})
-      await Promise.race([projector.close(), late])
-      closed.abort()
+      await withTimeout(projector.close(), SETTLE_WITHIN_MS, 'closing').catch(() => undefined)
       await reader.close()
       await store.close()
     },
