@@ -236,7 +236,10 @@ export async function openUnderstudy(options: OpenUnderstudyOptions): Promise<Un
         })
       }
       const listening = workers ?? (await gateway.listen({ host, port }))
-      await workspace.setAddress(listening.address)
+      // A full disk costs other commands the address, never callers the gateway.
+      await workspace
+        .setAddress(listening.address)
+        .catch(error => log(`Other commands do not find this gateway yet: ${error}`))
       const unwatch = live.watch(WATCH_MS)
       if (worker !== undefined) rereadKeys(keys, stop.signal)
       stop.signal.addEventListener('abort', unwatch, { once: true })

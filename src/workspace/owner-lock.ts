@@ -149,13 +149,20 @@ async function linked(from: string, to: string): Promise<boolean> {
 
 function hold(path: string, initial: LockContent): OwnerLock {
   let content = initial
+  let isWritten = true
+  const write = async (): Promise<void> => {
+    isWritten = false
+    await writeFileAtomic(path, JSON.stringify(content))
+    isWritten = true
+  }
+  const touch = (): Promise<void> => utimes(path, new Date(), new Date())
   const beat = setInterval(() => {
-    const now = new Date()
-    utimes(path, now, now).catch(() => undefined)
+    // What a full disk refused is written once it has room again.
+    void (isWritten ? touch() : write()).catch(() => undefined)
   }, HEARTBEAT_MS).unref()
   const rewrite = (change: Partial<LockContent>): Promise<void> => {
     content = { ...content, ...change }
-    return writeFileAtomic(path, JSON.stringify(content))
+    return write()
   }
   return {
     setAddress: address => rewrite({ address }),

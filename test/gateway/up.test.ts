@@ -1,5 +1,5 @@
 /** `understudy up` on a real data folder: one line when ready, answers, and an orderly end. */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, rmdir, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -54,6 +54,33 @@ test('up serves until it is told to stop, and what it served is in the folder', 
   expect(await (await again.gateway.request(path)).json()).toEqual(atOnce)
   expect((await again.gateway.request('/v1/chat/completions', chatInit())).status).toBe(503)
   await again.close()
+})
+
+test('a folder that cannot take the address costs no caller anything, and gets it later', async () => {
+  const dataDir = join(dir, 'full')
+  const logged: string[] = []
+  const opened = await openUnderstudy({
+    dataDir,
+    env: home('c'),
+    writeLog: line => logged.push(line),
+    listen: { port: 0 },
+  })
+  const lock = join(dataDir, 'lock', 'owner-1.json')
+  await rm(lock)
+  // A folder in its place refuses the file as a full disk does.
+  await mkdir(lock)
+  const listening = await opened.listen()
+  try {
+    expect(logged.join('')).toContain('Other commands do not find this gateway yet')
+    expect((await fetch(`${listening.address}/healthz`)).status).toBe(200)
+    await rmdir(lock)
+    await expect
+      .poll(async () => (await lockOwner(dataDir))?.address, { timeout: 10_000 })
+      .toBe(listening.address)
+  } finally {
+    await listening.close()
+    await opened.close()
+  }
 })
 
 test.each([
