@@ -2,8 +2,9 @@
  * What it costs to put the gateway in front of production: throughput beside a bare Node proxy that records nothing,
  * added latency at a fixed rate, memory with many open streams, and memory over time.
  *
- *   npm run build && node bench/serve.mjs [--parts throughput,rate,streams,soak] [--seconds 5] [--rounds 3] [--rate 500]
- *                                         [--streams 2000] [--soak-minutes 3] [--workers 1] [--litellm PYTHON] [--out FILE]
+ *   npm run build && node bench/serve.mjs [--parts throughput,rate,streams,soak] [--seconds 5] [--rounds 3]
+ *                                         [--rate 500] [--warm-up 2] [--streams 2000] [--soak-minutes 3] [--workers 1]
+ *                                         [--node-options=--initial-old-space-size=256] [--litellm PYTHON] [--out FILE]
  *
  * Load generator, stub lead, proxy and gateway are processes on the same cores; ways take turns, round by round. Bodies
  * have 2 kB each way. `--litellm` names the Python of an environment with `litellm[proxy]`: its proxy takes its turns as
@@ -35,9 +36,11 @@ const { values: options } = parseArgs({
     seconds: { type: 'string', default: '5' },
     rounds: { type: 'string', default: '3' },
     rate: { type: 'string', default: '500' },
+    'warm-up': { type: 'string', default: '2' },
     streams: { type: 'string', default: '2000' },
     'soak-minutes': { type: 'string', default: '3' },
     workers: { type: 'string', default: '1' },
+    'node-options': { type: 'string' },
     litellm: { type: 'string' },
     out: { type: 'string' },
   },
@@ -56,6 +59,7 @@ const gateway = await startGateway(join(scratch, 'data'), {
   // Callers who leave are told at `info`: two thousand of them where the streams end.
   env: { XDG_CONFIG_HOME: join(scratch, 'config'), UNDERSTUDY_LOG_LEVEL: 'warn' },
   options: options.workers === '1' ? [] : ['--workers', options.workers],
+  nodeOptions: options['node-options']?.split(' ') ?? [],
 })
 const proxy = await startProxy(stub.address)
 const litellm =
@@ -182,7 +186,7 @@ async function latencies(perSecond, names) {
     let direct
     for (const name of names) {
       const call = caller(name, { delayMs: 50, stream })
-      await openLoop(call, { perSecond, seconds: 2 })
+      await openLoop(call, { perSecond, seconds: Number(options['warm-up']) })
       const { timesMs, failedCount } = await openLoop(call, { perSecond, seconds: SECONDS })
       const figures = summary(timesMs)
       direct ??= figures

@@ -10,7 +10,7 @@ const PROXY = fileURLToPath(new URL('./bare-proxy.mjs', import.meta.url))
 const STUB = fileURLToPath(new URL('./stub-lead.mjs', import.meta.url))
 
 /** `{ address, readyMs, pid, stop }` of `understudy up` on a data folder. */
-export function startGateway(dataDir, { lead, env = {}, options = [] } = {}) {
+export function startGateway(dataDir, { lead, env = {}, options = [], nodeOptions = [] } = {}) {
   const args = [
     'up',
     '--data',
@@ -20,7 +20,7 @@ export function startGateway(dataDir, { lead, env = {}, options = [] } = {}) {
     ...(lead === undefined ? [] : ['--lead', lead]),
     ...options,
   ]
-  return start([BIN, ...args], env)
+  return start([...nodeOptions, BIN, ...args], env)
 }
 
 /** The stub lead, on a free port unless told. */

@@ -67,7 +67,7 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
   cluster.setupPrimary({
     exec: builtModule(import.meta.url, './worker-process'),
     args: [],
-    execArgv: process.execArgv.filter(argument => argument.startsWith('--max-')),
+    execArgv: process.execArgv.filter(argument => /^--(?:max|initial)-/u.test(argument)),
     serialization: 'advanced',
   })
 
