@@ -69,6 +69,11 @@ export function isUnderstudyError(error: unknown): error is UnderstudyError {
   return typeof error === 'object' && error !== null && MARK in error
 }
 
+/** True for an `UnderstudyError` of this code. */
+export function hasCode(error: unknown, code: ErrorCode): error is UnderstudyError {
+  return isUnderstudyError(error) && error.code === code
+}
+
 /** Stops on a programmer's mistake: a failure here is a bug in Understudy. */
 export function assert(condition: unknown, message: string): asserts condition {
   if (!condition) {

@@ -1,6 +1,6 @@
 /** Routes one parsed request: finds its task, asks the live specialist, decides. Knows no HTTP and no store. */
 import type { DeclaredTask } from '../config/index.ts'
-import { isUnderstudyError } from '../errors.ts'
+import { hasCode, isUnderstudyError } from '../errors.ts'
 import type { Decision, TierScore } from '../ledger/index.ts'
 import type { Specialist, SpecialistAnswer } from '../models/index.ts'
 import { candidateTasks, dress, slotOf, type TaskReference } from '../tasks/index.ts'
@@ -113,7 +113,7 @@ export function createCascade({
     try {
       proposal = await task.specialist.answer(input, signal)
     } catch (error) {
-      if (isUnderstudyError(error) && error.code === 'cancelled') throw error
+      if (hasCode(error, 'cancelled')) throw error
       const code = isUnderstudyError(error) ? error.code : 'bug'
       return toLead(identity, mode, 'specialist-failed', code, task)
     }

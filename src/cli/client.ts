@@ -1,5 +1,5 @@
 /** The CLI's way to the public API: over HTTP where a process owns the data folder, else in this process. */
-import { ERRORS, type ErrorCode, isUnderstudyError, UnderstudyError } from '../errors.ts'
+import { ERRORS, type ErrorCode, hasCode, UnderstudyError } from '../errors.ts'
 import { createSseParser, isObject, type SseEvent, tryJson } from '../wire/index.ts'
 import { type LockOwner, lockOwner } from '../workspace/index.ts'
 import type { Terminal } from './command.ts'
@@ -50,7 +50,7 @@ export async function connect(
 }
 
 function isBusy(error: unknown): boolean {
-  return isUnderstudyError(error) && error.code === 'data-folder-busy'
+  return hasCode(error, 'data-folder-busy')
 }
 
 function clientOf(owner: LockOwner, { dataDir, env = process.env }: ConnectOptions): Client {

@@ -1,6 +1,6 @@
 /** One exchange on any wire: a specialist answers, or the lead's bytes stream through; either way it is recorded. */
 import { REASONS, type Reason, type Verdict } from '../cascade/index.ts'
-import { isUnderstudyError, UnderstudyError } from '../errors.ts'
+import { hasCode, isUnderstudyError, UnderstudyError } from '../errors.ts'
 import type { Decision, RouteTrail } from '../ledger/index.ts'
 import { newId } from '../util/index.ts'
 import {
@@ -336,7 +336,7 @@ async function sendToLead<T>(
     const { status: told, body } = turn.wire.error(error)
     const trail = isUnderstudyError(error) ? error.details.trail : undefined
     const { charge, written } = chargeUnanswered(turn, error, status)
-    const hasCallerLeft = isUnderstudyError(error) && error.code === 'cancelled'
+    const hasCallerLeft = hasCode(error, 'cancelled')
     await parts.recorder.record(
       {
         ...exchangeOf(parts, turn, decision),

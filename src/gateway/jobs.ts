@@ -1,5 +1,5 @@
 /** Long work behind the API: started, watched, cancelled. Knows no kind of work. */
-import { isUnderstudyError, UnderstudyError } from '../errors.ts'
+import { hasCode, isUnderstudyError, UnderstudyError } from '../errors.ts'
 import { type Clock, newId } from '../util/index.ts'
 import { type ErrorBody, errorBody } from '../wire/index.ts'
 
@@ -73,8 +73,7 @@ export function createJobs(runners: Readonly<Record<string, JobRunner>>, clock: 
       })
       change(entry, { state: 'done', result: result ?? null, endedTime: nowTime() })
     } catch (error) {
-      const wasCancelled =
-        signal.aborted || (isUnderstudyError(error) && error.code === 'cancelled')
+      const wasCancelled = signal.aborted || hasCode(error, 'cancelled')
       change(entry, {
         state: wasCancelled ? 'cancelled' : 'failed',
         error: errorBody(wasCancelled ? cancelled() : failure(error)).body.error,

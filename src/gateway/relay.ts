@@ -1,5 +1,5 @@
 /** The lead's bytes on their way to the caller, captured for the record. Never alters them. */
-import { isUnderstudyError } from '../errors.ts'
+import { hasCode } from '../errors.ts'
 import type { LeadResponse } from '../runtimes/index.ts'
 import { formatSseComment, type Wire } from '../wire/index.ts'
 import type { Capture } from './capture.ts'
@@ -96,7 +96,7 @@ export async function* relayWithCapture(
     if (notice !== '') yield bytesOf(`\n\n${notice}`)
   } catch (error) {
     const notice = await end(false)
-    if (!isEvents || (isUnderstudyError(error) && error.code === 'cancelled')) throw error
+    if (!isEvents || hasCode(error, 'cancelled')) throw error
     // The break may fall within an event: a blank line ends it first.
     yield bytesOf(`\n\n${notice}${wire.errorEvent(error)}`)
   } finally {

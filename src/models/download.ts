@@ -2,7 +2,7 @@
 import { rename, rm, stat } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { delimiter, join } from 'node:path'
-import { isUnderstudyError, UnderstudyError } from '../errors.ts'
+import { hasCode, UnderstudyError } from '../errors.ts'
 import { makeFolder, sha256File } from '../platform/index.ts'
 import {
   CATALOG,
@@ -145,7 +145,7 @@ async function fetchMissing(
         accept: file => acceptFile(dir, file),
       })
     } catch (error) {
-      if (isUnderstudyError(error) && error.code === 'cancelled') throw error
+      if (hasCode(error, 'cancelled')) throw error
       reasons.push(`${sourceName(source)}: ${error instanceof Error ? error.message : error}`)
     }
     missing = await missingFiles(entry, dir)

@@ -1,6 +1,6 @@
 /** One try at one upstream: its time limits, its credentials, and what the try says about the upstream's health. */
 import type { ApiKind, UpstreamConfig, UpstreamTimeouts } from '../config/index.ts'
-import { isUnderstudyError, UnderstudyError } from '../errors.ts'
+import { hasCode, UnderstudyError } from '../errors.ts'
 import type { Lead, LeadRequest, LeadResponse } from '../runtimes/index.ts'
 import type { Clock } from '../util/index.ts'
 import { withModel } from '../wire/index.ts'
@@ -123,7 +123,7 @@ export async function attempt(
     return { status: response.status, headers: response.headers, body: watched }
   } catch (error) {
     const known = limits.translate(error)
-    over(isUnderstudyError(known) && known.code === 'cancelled' ? 'neither' : 'failure')
+    over(hasCode(known, 'cancelled') ? 'neither' : 'failure')
     throw known
   }
 }
@@ -238,7 +238,7 @@ function watch(
         return next
       } catch (error) {
         const known = limits.translate(error)
-        over(isUnderstudyError(known) && known.code === 'cancelled' ? 'neither' : 'failure')
+        over(hasCode(known, 'cancelled') ? 'neither' : 'failure')
         throw known
       }
     },

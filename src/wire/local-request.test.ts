@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { isUnderstudyError } from '../errors.ts'
+import { hasCode } from '../errors.ts'
 import { parseLocalChat } from './local-request.ts'
 
 const base = { model: 'any', messages: [{ role: 'user', content: 'Hi' }] }
@@ -8,7 +8,7 @@ function refusal(extra: object): { message: string; param: unknown } {
   try {
     parseLocalChat({ ...base, ...extra })
   } catch (error) {
-    if (isUnderstudyError(error) && error.code === 'request-invalid') {
+    if (hasCode(error, 'request-invalid')) {
       return { message: error.message, param: error.details.param }
     }
     throw error

@@ -1,7 +1,7 @@
 /** `understudy train`: posts a training job and shows what came of it. */
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { isUnderstudyError } from '../../errors.ts'
+import { hasCode } from '../../errors.ts'
 import type { TrainReport } from '../../learn/index.ts'
 import { parseDuration } from '../../util/index.ts'
 import { flagOption, numberOption, parseBytes, textOption, usageError } from '../args.ts'
@@ -96,7 +96,7 @@ export const trainCommand: Command = {
           : renderTrainReport(report),
       )
     } catch (error) {
-      if (isUnderstudyError(error) && error.code === 'cancelled') {
+      if (hasCode(error, 'cancelled')) {
         terminal.err('What was trained so far is kept: run the same command again to go on.\n')
       }
       throw error

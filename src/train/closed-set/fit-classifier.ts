@@ -1,7 +1,7 @@
 /** Fits a closed-set classifier: parts cross-fitted by input group, then the combiner on their out-of-fold opinions. */
 
 import type { TrainingRuntime } from '../../engine/index.ts'
-import { isUnderstudyError } from '../../errors.ts'
+import { hasCode } from '../../errors.ts'
 import {
   type ClassifierManifest,
   type Combiner,
@@ -113,7 +113,7 @@ async function tuneWhereItPays(
     return await crossFitTuned(options, { ...context, base, runtime, training, embeddings })
   } catch (error) {
     // What diverges is one candidate less, not a task that cannot be learned.
-    if (isUnderstudyError(error) && error.code === 'training-diverged') return null
+    if (hasCode(error, 'training-diverged')) return null
     throw error
   }
 }

@@ -1,5 +1,5 @@
 /** Hands out the time for training among variants, and asks the teacher once. Knows no loss and no choice. */
-import { isUnderstudyError } from '../../errors.ts'
+import { hasCode } from '../../errors.ts'
 import { type Clock, systemClock } from '../../util/index.ts'
 import type { BuildContext, Retrainer } from './build-variant.ts'
 import type { CompressibleModel, CompressOptions, CompressVariant } from './compress-types.ts'
@@ -42,7 +42,7 @@ export function openRetrainer(options: CompressOptions, context: BuildContext): 
       })
     } catch (error) {
       // One variant less; the others are as good as they were.
-      if (isUnderstudyError(error) && error.code === 'training-diverged') return null
+      if (hasCode(error, 'training-diverged')) return null
       throw error
     } finally {
       leftMs -= clock.monotonic() - startMs

@@ -1,5 +1,5 @@
 /** A small search among recipes within a budget: measure the pace, try a few, keep what does best on the inner split. */
-import { isUnderstudyError, UnderstudyError } from '../../errors.ts'
+import { hasCode, UnderstudyError } from '../../errors.ts'
 import { checkComparable } from '../fine-tune/contrastive.ts'
 import { completeRecipe, type Recipe } from '../fine-tune/recipe.ts'
 import { trainingRows } from './encode-rows.ts'
@@ -269,7 +269,7 @@ async function giveUp(
   trial: Pick<Trial, 'name' | 'recipe' | 'isRefit' | 'seconds'>,
   error: unknown,
 ): Promise<void> {
-  if (!isUnderstudyError(error) || error.code !== 'training-diverged') throw error
+  if (!hasCode(error, 'training-diverged')) throw error
   search.divergence = error
   const nothing = { metrics: null, epochLosses: [], heldBackLosses: [], ended: 'diverged' } as const
   search.tried.push({ ...trial, ...nothing })
