@@ -113,7 +113,13 @@ export {
   NEAREST_SIMILARITIES,
   neighboursGraph,
 } from './head-graph.ts'
-export { adapterClassifier, type CollectOptions, collectAdapter, mergeAdapter } from './lora.ts'
+export {
+  adapterClassifier,
+  addLowRank,
+  type CollectOptions,
+  collectAdapter,
+  mergeAdapter,
+} from './lora.ts'
 export {
   type ModelFolder,
   readModelFolder,

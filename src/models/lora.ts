@@ -122,14 +122,23 @@ interface Product {
   readonly scaling: number
 }
 
-/** `weight + scaling · (B·A)ᵀ`, since the weight is `[in, out]`. */
+/** @throws model-corrupt where the sizes differ */
 function addProduct({ weight, bias }: Linear, { module, lora, scaling }: Product): Linear {
-  const { a, inSize, outSize, rank } = lora
+  const { inSize, outSize } = lora
   if (bias.length !== outSize || weight.length !== inSize * outSize) {
     const size = `[${bias.length},${weight.length / bias.length}]`
     throw corrupt(`${module} adapts a matrix [${outSize},${inSize}], the encoder has ${size}`)
   }
-  const rows = transpose(lora.b, outSize, rank) // [rank, out]
+  return { weight: addLowRank(weight, { ...lora, scaling }), bias }
+}
+
+/** `weight + scaling · (B·A)ᵀ`: weight `[in, out]`, A `[rank, in]`, B `[out, rank]`. */
+export function addLowRank(
+  weight: Float32Array,
+  { a, b, rank, scaling }: { a: Float32Array; b: Float32Array; rank: number; scaling: number },
+): Float32Array {
+  const [inSize, outSize] = [a.length / rank, b.length / rank]
+  const rows = transpose(b, outSize, rank) // [rank, out]
   const merged = new Float32Array(weight.length)
   // Summed in 64 bits and rounded once, so that merging loses less than the 32-bit product it replaces.
   const sums = new Float64Array(outSize)
@@ -145,7 +154,7 @@ function addProduct({ weight, bias }: Linear, { module, lora, scaling }: Product
       merged[i * outSize + o] = (weight[i * outSize + o] as number) + (sums[o] as number)
     }
   }
-  return { weight: merged, bias }
+  return merged
 }
 
 function corrupt(what: string): UnderstudyError {

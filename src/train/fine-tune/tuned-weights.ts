@@ -1,5 +1,6 @@
 /** What fine-tuning changed, put back into an encoder's weights: adapters merged, matrices replaced. Knows no data. */
 import {
+  addLowRank,
   EMBEDDING_NORM,
   type EncoderWeights,
   LAYER_LINEARS,
@@ -42,32 +43,13 @@ function tunedLinear(path: string, { weight, bias }: Linear, tuned: FineTuned): 
   const a = tensors.get(`${path}.lora_A.weight`)
   const b = tensors.get(`${path}.lora_B.weight`)
   if (a !== undefined && b !== undefined) {
-    return { weight: withAdapter(weight, { a, b, ...tuned.recipe }), bias }
+    const { rank, alpha } = tuned.recipe
+    return { weight: addLowRank(weight, { a, b, rank, scaling: alpha / rank }), bias }
   }
   return {
     weight: tensors.get(`${path}.weight`) ?? weight,
     bias: tensors.get(`${path}.bias`) ?? bias,
   }
-}
-
-/** `W + alpha/rank · (B·A)ᵀ`, W `[in, out]`, A `[rank, in]`, B `[out, rank]`. */
-function withAdapter(
-  weight: Float32Array,
-  { a, b, rank, alpha }: { a: Float32Array; b: Float32Array; rank: number; alpha: number },
-): Float32Array {
-  const merged = weight.slice()
-  const [inSize, outSize] = [a.length / rank, b.length / rank]
-  for (let i = 0; i < inSize; i++) {
-    for (let o = 0; o < outSize; o++) {
-      let sum = 0
-      for (let r = 0; r < rank; r++) {
-        sum += (a[r * inSize + i] as number) * (b[o * rank + r] as number)
-      }
-      const at = i * outSize + o
-      merged[at] = (merged[at] as number) + (alpha / rank) * sum
-    }
-  }
-  return merged
 }
 
 function tunedNorm(path: string, { scale, bias }: Norm, { tensors }: FineTuned): Norm {
