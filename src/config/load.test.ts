@@ -118,6 +118,17 @@ describe('loadConfig', () => {
     expect(await failure(yaml, { SHORT: 'short' })).toContain(message)
   })
 
+  it('names everything that is wrong at once, and not without end', async () => {
+    const text = await failure('port: abc\nprot: 1\nhostt: x\n')
+    expect(text).toContain('line 1, column 7: port must be a whole number')
+    expect(text).toContain("line 2, column 7: there is no setting 'prot'. (did you mean 'port'?)")
+    expect(text).toContain("line 3, column 8: there is no setting 'hostt'. (did you mean 'host'?)")
+    expect(text).toMatch(/ \| correct these 3 places\.$/u)
+    const many = await failure(Array.from({ length: 500 }, (_, i) => `x${i}: 1\n`).join(''))
+    expect(many.split('\n')).toHaveLength(21)
+    expect(many).toContain('480 more of this kind.')
+  })
+
   it('refuses a bomb of aliases without unfolding it', async () => {
     const levels = Array.from(
       { length: 12 },

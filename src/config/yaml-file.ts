@@ -25,6 +25,9 @@ const SECRET_PATHS: readonly (readonly string[])[] = [
 
 type Env = Readonly<Record<string, string | undefined>>
 
+/** Faults of one file that are described. */
+const MAX_SHOWN = 20
+
 interface Source {
   readonly path: string
   readonly document: Document
@@ -51,7 +54,24 @@ export function parseConfigFile(path: string, text: string, env: Env): ConfigFil
   if (value === null || value === undefined) return {}
   const parsed = fileSchema.safeParse(value)
   if (parsed.success) return parsed.data
-  throw describeIssue(source, parsed.error.issues[0] as Issue)
+  throw describeAll(source, parsed.error.issues)
+}
+
+/** Everything that is wrong at once, so that a file is not corrected one run at a time. */
+function describeAll(source: Source, issues: readonly Issue[]): UnderstudyError {
+  const misspelt = new Set(issues.flatMap(({ keys, path }) => (keys ? [path.join('.')] : [])))
+  const each = issues.flatMap(issue => {
+    if (issue.keys) return issue.keys.map(key => ({ ...issue, keys: [key] }))
+    // What is said to be missing is there by another name.
+    return misspelt.has(issue.path.join('.')) ? [] : [issue]
+  })
+  const errors = each.slice(0, MAX_SHOWN).map(issue => describeIssue(source, issue))
+  const [only] = errors
+  if (errors.length === 1) return only as UnderstudyError
+  const more = each.length - errors.length
+  const lines = errors.map(({ message, help }) => `${message} (${help})`)
+  if (more > 0) lines.push(`${more} more of this kind.`)
+  return invalid(lines.join('\n'), `correct these ${each.length} places.`)
 }
 
 /** Replaces `${NAME}` and `${NAME:-default}` in every value; `$${` stands for `${`. Keys and comments stay as they are. */

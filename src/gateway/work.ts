@@ -24,11 +24,16 @@ export function createWork(house: House): Readonly<Record<string, JobRunner>> {
     executionProvider,
   })
   let last: Promise<unknown> = Promise.resolve()
+  let turnCount = 0
 
   /** One at a time: two imports at once would both find a line new, two learners would both spend the same look. */
   const inTurn = (tools: JobTools, work: () => Promise<unknown>): Promise<unknown> => {
-    tools.onEvent({ stage: 'waiting for another job', done: 0, total: 0 } satisfies JobEvent)
-    const turn = last.then(work)
+    if (turnCount++ > 0) {
+      tools.onEvent({ stage: 'waiting for another job', done: 0, total: 0 } satisfies JobEvent)
+    }
+    const turn = last.then(work).finally(() => {
+      turnCount--
+    })
     last = turn.catch(() => undefined)
     return turn
   }
