@@ -61,7 +61,7 @@ export function chargeOf(
     model: reportedModel(response) ?? trail?.model ?? null,
     usage: wire.usageOf(response),
     isComplete,
-    byteCount: isComplete ? textLength(wire, response, status) : writtenLength(response),
+    byteCount: isComplete ? textLength(wire, response, status) : writtenLength(wire, response),
   })
 }
 
@@ -89,16 +89,14 @@ function isRefusal(status: number): boolean {
 /** Length of what was written, without its envelope where that can be told apart. */
 function textLength(wire: Wire, response: unknown, status: number): number {
   const { answer } = wire.answerOf(response, status)
-  if (answer === null) return writtenLength(response)
+  if (answer === null) return writtenLength(wire, response)
   return Buffer.byteLength(answer.kind === 'text' ? answer.text : answer.argumentsText)
 }
 
-/** Reasoning and half a tool call count too. Each wire has one of these fields; beside them some repeat the request. */
-function writtenLength(response: unknown): number {
-  const written = isObject(response)
-    ? (response.choices ?? response.content ?? response.output ?? response)
-    : response
-  return Buffer.byteLength(JSON.stringify(written) ?? '')
+/** The envelope stays out where it can be told apart: beside what was written, some repeat the request. */
+function writtenLength({ writtenField }: Wire, response: unknown): number {
+  const written = writtenField !== null && isObject(response) ? response[writtenField] : undefined
+  return Buffer.byteLength(JSON.stringify(written ?? response) ?? '')
 }
 
 /** Headers of an answer that the lead gave. */

@@ -21,6 +21,7 @@ export const CHAT: Wire = {
   closes: ({ data }) => data.startsWith('[DONE]'),
   answerOf,
   usageOf,
+  writtenField: 'choices',
   render(request, { id, fingerprint, ...rest }) {
     const parts = {
       ...rest,

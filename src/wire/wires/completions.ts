@@ -14,6 +14,7 @@ export const COMPLETIONS: Wire = {
   closes: CHAT.closes,
   answerOf: (response, status) => CHAT.answerOf(asChat(response), status),
   usageOf: CHAT.usageOf,
+  writtenField: 'choices',
   render: null,
   speech: null,
   error: CHAT.error,

@@ -26,6 +26,7 @@ export const DECISIONS: Wire = {
   closes: () => false,
   answerOf,
   usageOf: RESPONSES.usageOf,
+  writtenField: 'answers',
   render: null,
   speech: null,
   error: CHAT.error,

@@ -17,6 +17,7 @@ export const EMBEDDINGS: Wire = {
   closes: () => false,
   answerOf: () => ({ answer: null, reason: 'unreadable' }),
   usageOf,
+  writtenField: null,
   render: null,
   speech: null,
   error: CHAT.error,

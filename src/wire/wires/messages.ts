@@ -20,6 +20,7 @@ export const MESSAGES: Wire = {
   closes: event => eventTypeOf(event) === 'message_stop',
   answerOf,
   usageOf,
+  writtenField: 'content',
   render: renderBy(MESSAGES_SPEECH),
   speech: MESSAGES_SPEECH,
   error: messagesError,

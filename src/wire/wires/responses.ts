@@ -27,6 +27,7 @@ export const RESPONSES: Wire = {
   closes: event => CLOSING.has(eventTypeOf(event) ?? ''),
   answerOf,
   usageOf,
+  writtenField: 'output',
   render: renderBy(RESPONSES_SPEECH),
   speech: RESPONSES_SPEECH,
   error: CHAT.error,

@@ -64,6 +64,8 @@ export interface Wire {
   answerOf(response: unknown, status: number): AnswerOrReason
   /** Tokens as the response reports them; null where it does not. */
   usageOf(response: unknown): Usage | null
+  /** The field of a response that holds what was written, reasoning and half a tool call included; null: no part of it does. */
+  readonly writtenField: 'choices' | 'content' | 'output' | 'answers' | null
   /** Null on a wire whose answers no specialist can give. */
   readonly render: ((request: ChatRequest, parts: AnswerParts) => Rendered) | null
   /** How the answers of a lead that speaks chat only are said on this wire; null where they cannot be. */
