@@ -17,7 +17,7 @@ import {
 import type { InferenceRuntime, Tensor } from '../../runtimes/index.ts'
 import { newId } from '../../util/index.ts'
 import { headLogits } from '../head/apply-head.ts'
-import { type HeadFitter, openHeadFitter } from '../head/fit-head.ts'
+import { type HeadFitter, maxHeadRows, openHeadFitter } from '../head/fit-head.ts'
 import {
   type ClassifierData,
   type CrossFit,
@@ -41,8 +41,6 @@ const VOTE = { k: 16, sharpness: 25, smoothing: 0.02 }
 const MAX_EVALUATIONS = 80
 /** Vectors kept at most: comparing with more costs a request over a millisecond. */
 const MAX_NEIGHBOURS = 16_384
-/** Rows × classes that one evaluation of the head's loss may hold: 80 MB a tensor. */
-const MAX_LOSS_CELLS = 20_000_000
 /** Share of the budget in which all inputs must be embedded, or the encoder is left out. */
 const EMBEDDING_SHARE = 0.8
 const BATCH = 128
@@ -221,10 +219,10 @@ async function fitHeads(
   { data, embeddings, dimension, taught, context }: HeadJob,
 ): Promise<{ all: LinearHead; folds: LinearHead[] }> {
   const { split, pace, signal, onProgress } = context
-  const rows = taught.slice(0, Math.max(1, Math.floor(MAX_LOSS_CELLS / data.classCount)))
+  const size = { dimension, classCount: data.classCount }
+  const rows = taught.slice(0, maxHeadRows(size))
   const fitter = await openHeadFitter(runtime, {
-    dimension,
-    classCount: data.classCount,
+    ...size,
     labels: rows.map(row => data.labels[row] as number),
     embeddings: gatherRows(embeddings, rows, dimension),
   })

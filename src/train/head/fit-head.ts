@@ -21,6 +21,17 @@ export interface HeadFitOptions {
 /** Strength of ½·ridge·‖weights‖² against losses summed over rows: 1/C with C = 30, see docs/log.md. */
 const RIDGE = 1 / 30
 
+/** Rows × classes that one evaluation of the loss may hold: 80 MB a tensor. */
+const MAX_LOSS_CELLS = 20_000_000
+/** Of embeddings, which become a constant of the graph: protobuf ends at 2 GiB. */
+const MAX_EMBEDDING_BYTES = 2 ** 30
+
+/** Rows that a head can be fitted to at once. */
+export function maxHeadRows({ dimension, classCount }: Pick<HeadRows, 'dimension' | 'classCount'>) {
+  const most = Math.min(MAX_LOSS_CELLS / classCount, MAX_EMBEDDING_BYTES / (4 * dimension))
+  return Math.max(1, Math.floor(most))
+}
+
 /** Loads rows into the runtime once, for any number of fits. Rows labelled −1 teach nothing. */
 export async function openHeadFitter(
   runtime: InferenceRuntime,

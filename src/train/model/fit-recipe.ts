@@ -22,7 +22,7 @@ import { computePrefix, type PrefixCache, prefixBytes } from '../fine-tune/prefi
 import type { Recipe } from '../fine-tune/recipe.ts'
 import { tunedWeights } from '../fine-tune/tuned-weights.ts'
 import { applyHead } from '../head/apply-head.ts'
-import { type HeadFitter, openHeadFitter } from '../head/fit-head.ts'
+import { type HeadFitter, maxHeadRows, openHeadFitter } from '../head/fit-head.ts'
 import type { Pace } from '../pace.ts'
 import { type EncodedRows, trainingRows, withNames } from './encode-rows.ts'
 import { unscaledHead } from './export-model.ts'
@@ -82,10 +82,6 @@ export interface RecipeFit {
 /** Half of the memory is for states, the rest for weights, moments and the batch at hand. */
 const CACHE_SHARE = 0.5
 const MAX_EVALUATIONS = 80
-/** Rows × classes that one evaluation of the head's loss may hold: 80 MB a tensor. */
-const MAX_LOSS_CELLS = 20_000_000
-/** Of embeddings, which become a constant of the head's graph: protobuf ends at 2 GiB. */
-const MAX_EMBEDDING_BYTES = 2 ** 30
 /** Epochs without improvement before a fit ends: a quarter of them, at least this many. */
 const PATIENCE = 2
 const PROGRESS_MS = 200
@@ -153,10 +149,8 @@ export async function openFitContext(options: FitContextOptions): Promise<FitCon
     prefixOf,
     prefixMs: () => prefixMs,
     async headOf(firstLayer, subset) {
-      const cells = total * encoded.outputs.length
-      const bytes = 4 * total * config.hiddenSize
-      const fits = cells <= MAX_LOSS_CELLS && bytes <= MAX_EMBEDDING_BYTES
-      if (encoded.kind !== 'single-label' || !fits) return null
+      const size = { dimension: config.hiddenSize, classCount: encoded.outputs.length }
+      if (encoded.kind !== 'single-label' || total > maxHeadRows(size)) return null
       const { embeddings, fitter } = await headsOf(firstLayer)
       const isTaught = new Float32Array(total)
       for (const row of subset) isTaught[row] = 1
