@@ -7,6 +7,7 @@ import { appendFile, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { UnderstudyError } from '../errors.ts'
 import { makeFolder, writeFileAtomic } from '../platform/index.ts'
+import { settledWithin } from '../util/index.ts'
 import { dayOf } from './period.ts'
 import {
   addTo,
@@ -109,19 +110,10 @@ export async function openSpend(
       become('failing', String(error))
     }
   }
-  const begin = (): Promise<void> => {
-    const written = last.then(write)
-    last = written
-    return new Promise(resolve => {
-      const timer = setTimeout(() => {
-        become('late', `writing takes longer than ${timeoutMs} ms.`)
-        resolve()
-      }, timeoutMs)
-      void written.then(() => {
-        clearTimeout(timer)
-        resolve()
-      })
-    })
+  const begin = async (): Promise<void> => {
+    last = last.then(write)
+    if (await settledWithin(last, timeoutMs)) return
+    become('late', `writing takes longer than ${timeoutMs} ms.`)
   }
   return {
     async add(key, usage, nowMs) {

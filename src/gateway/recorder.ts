@@ -2,7 +2,7 @@
 import { isUnderstudyError } from '../errors.ts'
 import type { Charge, Decision, RecordPosition, RouteTrail, TracePayload } from '../ledger/index.ts'
 import { sha256 } from '../platform/index.ts'
-import type { Clock } from '../util/index.ts'
+import { type Clock, settledWithin } from '../util/index.ts'
 import type { GatewayWorkspace } from './context.ts'
 import type { RequestWatch } from './observer.ts'
 
@@ -97,7 +97,8 @@ export function createRecorder(
       pending.set(written, clock.monotonic())
       void written.finally(() => pending.delete(written))
       // Who comes while the disk hangs does not wait as well: the record follows, without a promise.
-      const outcome = wasLate ? 'late' : await inTime(written, timeoutMs)
+      const isInTime = !wasLate && (await settledWithin(written, timeoutMs))
+      const outcome = isInTime ? await written : 'late'
       // The timer may be a moment early by the clock. Only who waited tells: others may be written before they are late.
       if (outcome === 'late' && !wasLate && pending.has(written)) {
         pending.set(written, Number.NEGATIVE_INFINITY)
@@ -119,16 +120,6 @@ export function createRecorder(
       while (pending.size > 0) await Promise.all(pending.keys())
     },
   }
-}
-
-function inTime(written: Promise<Outcome>, timeoutMs: number): Promise<Outcome> {
-  return new Promise(resolve => {
-    const timer = setTimeout(() => resolve('late'), timeoutMs)
-    void written.then(outcome => {
-      clearTimeout(timer)
-      resolve(outcome)
-    })
-  })
 }
 
 /** Field by field, without a rest and a spread of them: on the path of every answer. */

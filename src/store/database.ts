@@ -1,5 +1,6 @@
 /** What the store needs of a database, whichever it is. Knows no tables. */
 import { isUnderstudyError, UnderstudyError } from '../errors.ts'
+import { settledWithin } from '../util/index.ts'
 
 /** Everything that a statement may carry, so that it crosses process borders unchanged. */
 export type Value = string | number | boolean | null
@@ -42,11 +43,11 @@ export function reasonOf(cause: unknown): string {
 }
 
 /** Rejects when nothing came in time; what is late is ignored. */
-export function withTimeout<T>(work: Promise<T>, timeoutMs: number, what: string): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => {
-    const error = new Error(`${what} took longer than ${timeoutMs} ms`)
-    timer = setTimeout(() => reject(storeUnavailable(error)), timeoutMs)
-  })
-  return Promise.race([work, late]).finally(() => clearTimeout(timer))
+export async function withTimeout<T>(
+  work: Promise<T>,
+  timeoutMs: number,
+  what: string,
+): Promise<T> {
+  if (await settledWithin(work, timeoutMs)) return work
+  throw storeUnavailable(new Error(`${what} took longer than ${timeoutMs} ms`))
 }
