@@ -445,6 +445,15 @@ describe('what keys used', () => {
     expect((await spendAt(dir)).since('k', '').requestCount).toBe(3)
   })
 
+  it('is on disk after an orderly stop, where the disk came back without another request', async () => {
+    const spend = await spendAt(dir)
+    await rm(dir, { recursive: true })
+    await spend.add('k', usage, START)
+    await mkdir(dir)
+    await spend.close()
+    expect((await spendAt(dir)).since('k', '').requestCount).toBe(1)
+  })
+
   it('is waited for once where the disk hangs, and is on disk when it is back', async () => {
     const logged: string[] = []
     let release = (): void => {}

@@ -130,6 +130,7 @@ export async function openSpend(
     since: (key, day) => sumSince([totals], key, day),
     async close() {
       await last
+      if (hasLost) await write()
     },
   }
 }

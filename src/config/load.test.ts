@@ -94,6 +94,8 @@ describe('loadConfig', () => {
       "understudy.yaml line 3, column 7: there is no setting 'prot'. | did you mean 'port'?",
     ],
     ['leadKey: x', "did you mean 'lead-key'?"],
+    ['lead-key: "${LEAD-KEY}"', 'lead-key holds a ${ that begins no substitution'],
+    ['lead-key: "${LEAD_KEY"', 'write ${NAME}'],
     ['durability: never', 'durability must be group or sync'],
     ['host: ""', 'host must not be empty'],
     ['tasks: {}', 'tasks must be a list'],

@@ -99,6 +99,12 @@ function substitute(source: Source, env: Env): void {
       }
       if (!raw.includes('${')) return
       node.value = scalarValue(node, raw, (name, fallback) => {
+        if (name === null) {
+          throw invalid(
+            `${at()} holds a \${ that begins no substitution.`,
+            `write \${NAME} or \${NAME:-DEFAULT}, or $\${ for the characters themselves.`,
+          )
+        }
         const found = env[name]
         if (found !== undefined && found !== '') return found
         if (fallback !== undefined) return fallback
@@ -111,14 +117,15 @@ function substitute(source: Source, env: Env): void {
   })
 }
 
-type Lookup = (name: string, fallback: string | undefined) => string
+/** `name` is null where what follows `${` is none. */
+type Lookup = (name: string | null, fallback: string | undefined) => string
 
 /** An unquoted value that is nothing but one substitution may become a number or a flag, as if it were written out. */
 function scalarValue(node: Scalar, raw: string, lookup: Lookup): unknown {
   const text = raw.replace(
-    /\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}/gu,
+    /\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|\$\{/gu,
     (whole, name: string | undefined, fallback: string | undefined) =>
-      name === undefined ? (whole === '$${' ? '${' : whole) : lookup(name, fallback),
+      whole === '$${' ? '${' : lookup(name ?? null, fallback),
   )
   const isAlone = node.type === 'PLAIN' && /^\$\{[^}]*\}$/u.test(raw)
   if (!isAlone) return text

@@ -30,6 +30,7 @@ import {
 import { isBodiless, jsonReply, type Reply } from './reply.ts'
 import { leadFor } from './translated-lead.ts'
 import {
+  type AnswerHead,
   chargeOf,
   chargeUnanswered,
   type ExchangeParts,
@@ -297,7 +298,7 @@ async function answerByLead(
   const taken: Uint8Array[] = []
   if (!isStream) {
     const taking = () => hold(source, taken, capture)
-    const held = await sendToLead(parts, turn, decision, taking, status)
+    const held = await sendToLead(parts, turn, decision, taking, response)
     if (held === 'whole') {
       const isRecorded = await record(true, false)
       const id = isRecorded ? turn.id : null
@@ -320,22 +321,22 @@ async function answerByLead(
 }
 
 /**
- * Runs a step that needs the lead; where it fails, the failure is recorded as this exchange's answer. `status` is the
- * lead's, once it is known.
+ * Runs a step that needs the lead; where it fails, the failure is recorded as this exchange's answer. `head` is that of the
+ * lead's answer, once it has come.
  */
 async function sendToLead<T>(
   parts: ExchangeParts,
   turn: Turn,
   decision: Decision,
   step: () => Promise<T>,
-  status: number | null = null,
+  head: AnswerHead | null = null,
 ): Promise<T> {
   try {
     return await step()
   } catch (error) {
     const { status: told, body } = turn.wire.error(error)
-    const trail = isUnderstudyError(error) ? error.details.trail : undefined
-    const { charge, written } = chargeUnanswered(turn, error, status)
+    const trail = (isUnderstudyError(error) && error.details.trail) || head?.trail
+    const { charge, written } = chargeUnanswered(turn, error, head)
     const hasCallerLeft = hasCode(error, 'cancelled')
     await parts.recorder.record(
       {

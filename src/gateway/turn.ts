@@ -53,7 +53,7 @@ export function exchangeOf(
 /** Counts what the lead's answer cost against the caller's key. What it refused costs nothing. */
 export function chargeOf(
   { wire, ticket }: Turn,
-  { status, trail }: Pick<LeadResponse, 'status' | 'trail'>,
+  { status, trail }: AnswerHead,
   { response, isComplete }: CapturedAnswer,
 ): Settled {
   if (isRefusal(status)) return { charge: null, written: ticket.release() }
@@ -65,14 +65,21 @@ export function chargeOf(
   })
 }
 
+/** What is known of an answer before its body. */
+export type AnswerHead = Pick<LeadResponse, 'status' | 'trail'>
+
 /**
  * Counts what a lead cost that was asked and gave no answer in time, or none that the caller waited for: it has the prompt.
- * `status` is that of the answer, where its head had come.
+ * `head` is that of the answer, where it had come.
  */
-export function chargeUnanswered({ ticket }: Turn, error: unknown, status: number | null): Settled {
+export function chargeUnanswered(
+  { ticket }: Turn,
+  error: unknown,
+  head: AnswerHead | null,
+): Settled {
   const isAtWork = isUnderstudyError(error) && WORKS_ON.has(error.code)
-  const { isUnsent, trail } = isAtWork ? error.details : { isUnsent: true }
-  if (isUnsent === true || (status !== null && isRefusal(status))) {
+  const { isUnsent, trail = head?.trail } = isAtWork ? error.details : { isUnsent: true }
+  if (isUnsent === true || (head !== null && isRefusal(head.status))) {
     return { charge: null, written: ticket.release() }
   }
   const model = (trail as RouteTrail | undefined)?.tries.at(-1)?.model ?? null

@@ -48,12 +48,15 @@ const CLOSE_WITHIN_MS = 10_000
  */
 export async function startWorkers(options: WorkersOptions): Promise<Workers> {
   const { count, workspace, gateway, clock, log } = options
+  // One number for all, also for those who follow when all have died. First: it may fail, and leaves nothing behind.
+  const port = options.order.port === 0 ? await freePort(options.order.host) : options.order.port
   // Sockets have short names, and data folders long ones.
   const folder = await mkdtemp(join(tmpdir(), 'understudy-'))
   const ownerSocket = join(folder, 's')
-  const owner = await gateway.listenForWorkers(ownerSocket)
-  // One number for all, also for those who follow when all have died.
-  const port = options.order.port === 0 ? await freePort(options.order.host) : options.order.port
+  const owner = await gateway.listenForWorkers(ownerSocket).catch(async error => {
+    await rm(folder, { recursive: true, force: true })
+    throw error
+  })
   const running = new Map<number, Worker>()
   const lastStats = new Map<Worker, ProcessStats>()
   /** What workers that have ended had counted. */
@@ -71,9 +74,30 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
     serialization: 'advanced',
   })
 
-  const start = (number: number, deaths: number): Promise<string> => {
+  const start = async (number: number, deaths: number): Promise<string> => {
     const startMs = clock.monotonic()
-    const worker = cluster.fork()
+    /** Another one follows, later where this one ended at once. */
+    const replace = (how: string): void => {
+      if (isStopping) return
+      const isQuick = clock.monotonic() - startMs < QUICK_DEATH_MS
+      const waitMs = isQuick ? Math.min(BACKOFF_MS_MAX, 500 * 2 ** deaths) : 0
+      log(`Worker ${number} ended (${how}); another one follows in ${waitMs} ms.`)
+      const timer = setTimeout(() => {
+        timers.delete(timer)
+        if (isStopping) return
+        start(number, isQuick ? deaths + 1 : 0).catch(error =>
+          log(`Worker ${number} cannot be started: ${error.message}`),
+        )
+      }, waitMs)
+      timers.add(timer)
+    }
+    let worker: Worker
+    try {
+      worker = cluster.fork()
+    } catch (error) {
+      replace(String(error))
+      throw error
+    }
     running.set(number, worker)
     workspace.serveChild(processChannel(worker.process))
     const begin = (): void => {
@@ -90,24 +114,23 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
       worker.once('exit', (code, signal) =>
         reject(new UnderstudyError('bug', `A worker ended at its start (${signal ?? code}).`)),
       )
+      // A process that the system did not start has no exit.
+      worker.once('error', reject)
     })
-    worker.once('exit', (code, signal) => {
+    let isOver = false
+    const end = (how: string): void => {
+      if (isOver) return
+      isOver = true
       running.delete(number)
       const counted = (lastStats.get(worker)?.families ?? []).filter(({ type }) => type !== 'gauge')
       lastStats.delete(worker)
       departed = mergeMetrics([departed, counted])
-      if (isStopping) return
-      const isQuick = clock.monotonic() - startMs < QUICK_DEATH_MS
-      const waitMs = isQuick ? Math.min(BACKOFF_MS_MAX, 500 * 2 ** deaths) : 0
-      log(`Worker ${number} ended (${signal ?? code}); another one follows in ${waitMs} ms.`)
-      const timer = setTimeout(() => {
-        timers.delete(timer)
-        if (isStopping) return
-        start(number, isQuick ? deaths + 1 : 0).catch(error =>
-          log(`Worker ${number} cannot be started: ${error.message}`),
-        )
-      }, waitMs)
-      timers.add(timer)
+      replace(how)
+    }
+    worker.once('exit', (code, signal) => end(String(signal ?? code)))
+    worker.on('error', error => {
+      log(`Worker ${number} failed: ${error.message}`)
+      if (worker.process.pid === undefined) end(error.message)
     })
     return ready
   }

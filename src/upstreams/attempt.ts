@@ -1,6 +1,6 @@
 /** One try at one upstream: its time limits, its credentials, and what the try says about the upstream's health. */
 import type { ApiKind, UpstreamConfig, UpstreamTimeouts } from '../config/index.ts'
-import { hasCode, UnderstudyError } from '../errors.ts'
+import { hasCode, isUnderstudyError, UnderstudyError } from '../errors.ts'
 import type { Lead, LeadRequest, LeadResponse } from '../runtimes/index.ts'
 import type { Clock } from '../util/index.ts'
 import { withModel } from '../wire/index.ts'
@@ -109,10 +109,13 @@ export async function attempt(
       body: model === null || request.body === null ? request.body : withModel(request.body, model),
       signal: limits.signal,
     })
-    checkStatus(response.status, upstream.config.name)
     const source = response.body[Symbol.asyncIterator]()
     const first = await source.next()
     limits.came()
+    if (!isStatus(response.status)) {
+      await source.return?.()
+      throw noStatus(response.status, upstream.config.name)
+    }
     const failed = response.status >= 500
     // A long stream must not keep others waiting to hear that the upstream is back.
     if (!failed && upstream.breaker.state !== 'closed') pass.leave('success')
@@ -134,9 +137,12 @@ function withoutCredentials(
   return Object.fromEntries(Object.entries(headers).filter(([name]) => !CREDENTIALS.has(name)))
 }
 
-function checkStatus(status: number, name: string): void {
-  if (status >= 200 && status <= 599) return
-  throw new UnderstudyError('upstream-invalid', `Upstream ${name} answered status ${status}.`, {
+function isStatus(status: number): boolean {
+  return status >= 200 && status <= 599
+}
+
+function noStatus(status: number, name: string): UnderstudyError {
+  return new UnderstudyError('upstream-invalid', `Upstream ${name} answered status ${status}.`, {
     help: 'Check that its url leads to an API of the kind that `api` says.',
   })
 }
@@ -195,12 +201,13 @@ function createLimits(
     },
     translate(error) {
       if (passed === null) return error
+      const isUnsent = isUnderstudyError(error) && error.details.isUnsent === true
       return new UnderstudyError(
         'upstream-timeout',
         `Upstream ${name} did not answer in time (${passed}).`,
         {
           help: 'Try again later, or raise that timeout.',
-          details: { limit: passed },
+          details: { limit: passed, ...(isUnsent && { isUnsent }) },
           cause: error,
         },
       )

@@ -57,6 +57,8 @@ export function createBreaker({ failureCount, openMs, clock }: BreakerOptions): 
           if (outcome === 'success') {
             failures = 0
             openUntilMs = null
+            // One that is still under way must not stand for the probe of a later opening.
+            probe = null
           } else if (outcome === 'failure') {
             failures++
             // Requests that were sent before it opened tell nothing new by failing later.

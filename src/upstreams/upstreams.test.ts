@@ -9,17 +9,26 @@ import { retryAfterMs } from './repeat.ts'
 import { type OpenUpstreams, openUpstreams } from './upstreams.ts'
 
 /** A status, `refused`, or a body that breaks after its first part. */
-type Scene = number | 'refused' | 'breaks' | 'hangs' | { status: number; after: string }
+type Scene =
+  | number
+  | 'refused'
+  | 'breaks'
+  | 'hangs'
+  | 'hangs-unsent'
+  | { status: number; after: string }
 
 interface Scripted {
   readonly lead: Lead
   readonly seen: LeadRequest[]
+  /** Bodies that have come to their end, or were given up. */
+  endedCount: number
   scenes: Scene[]
 }
 
 function scripted(name: string, ...scenes: Scene[]): Scripted {
   const self: Scripted = {
     seen: [],
+    endedCount: 0,
     scenes,
     lead: {
       name,
@@ -29,6 +38,10 @@ function scripted(name: string, ...scenes: Scene[]): Scripted {
         if (scene === 'refused') {
           throw new UnderstudyError('upstream-unavailable', `${name} cannot be reached.`)
         }
+        if (scene === 'hangs-unsent') {
+          await new Promise(resolve => request.signal.addEventListener('abort', resolve))
+          throw new UnderstudyError('cancelled', 'aborted', { details: { isUnsent: true } })
+        }
         if (scene === 'hangs') {
           await new Promise(resolve => request.signal.addEventListener('abort', resolve))
           throw new UnderstudyError('cancelled', 'aborted')
@@ -36,7 +49,7 @@ function scripted(name: string, ...scenes: Scene[]): Scripted {
         const status = typeof scene === 'number' ? scene : scene === 'breaks' ? 200 : scene.status
         const headers: Record<string, string> = {}
         if (typeof scene === 'object') headers['retry-after'] = scene.after
-        return { status, headers, body: body(name, scene === 'breaks') }
+        return { status, headers, body: body(self, scene === 'breaks') }
       },
       close: async () => {},
     },
@@ -44,9 +57,13 @@ function scripted(name: string, ...scenes: Scene[]): Scripted {
   return self
 }
 
-async function* body(name: string, breaks: boolean): AsyncGenerator<Uint8Array> {
-  yield new TextEncoder().encode(`from ${name}`)
-  if (breaks) throw new UnderstudyError('upstream-unavailable', 'reset')
+async function* body(self: Scripted, breaks: boolean): AsyncGenerator<Uint8Array> {
+  try {
+    yield new TextEncoder().encode(`from ${self.lead.name}`)
+    if (breaks) throw new UnderstudyError('upstream-unavailable', 'reset')
+  } finally {
+    self.endedCount++
+  }
 }
 
 const config = (name: string, changed: Partial<UpstreamConfig> = {}): UpstreamConfig => ({
@@ -89,6 +106,7 @@ async function stage(
   routes: readonly RouteConfig[],
   changed: Partial<UpstreamConfig> = {},
   fallThrough: string | Lead | null = null,
+  onSleep: () => void = () => {},
 ): Promise<Stage> {
   const clock = fixedClock(1_800_000_000_000)
   const slept: number[] = []
@@ -100,9 +118,11 @@ async function stage(
     open: async ({ name }) => byName.get(name) as Lead,
     clock,
     random: createRng(7).next,
-    sleep: async ms => {
+    sleep: async (ms, signal) => {
       slept.push(ms)
       clock.advance(ms)
+      onSleep()
+      signal.throwIfAborted()
     },
   })
   return {
@@ -276,6 +296,49 @@ describe('retries', () => {
   })
 })
 
+describe('what a request may have cost', () => {
+  const sent = (signal = new AbortController().signal): LeadRequest => ({
+    method: 'POST',
+    path: '/v1/chat/completions',
+    headers: {},
+    body: new TextEncoder().encode(JSON.stringify({ model: 'r' })),
+    signal,
+  })
+
+  it('is nothing where the caller leaves while a refused request waits to be repeated', async () => {
+    const a = scripted('a', { status: 429, after: '5' })
+    const caller = new AbortController()
+    const { upstreams } = await stage([a], [route('r', ['a'])], { retryCount: 1 }, null, () =>
+      caller.abort(),
+    )
+    await expect(upstreams.send(sent(caller.signal))).rejects.toMatchObject({
+      code: 'cancelled',
+      details: { isUnsent: true, trail: { tries: [{ upstream: 'a', status: 429 }] } },
+    })
+  })
+
+  it('is nothing where time ran out before a connection was there', async () => {
+    const timeouts = { connectMs: 1, firstTokenMs: 5, idleMs: 5, totalMs: null }
+    const a = scripted('a', 'hangs-unsent', 'hangs')
+    const { upstreams } = await stage([a], [route('r', ['a'])], { timeouts })
+    const code = 'upstream-timeout'
+    await expect(upstreams.send(sent())).rejects.toMatchObject({
+      code,
+      details: { isUnsent: true },
+    })
+    const error = await upstreams.send(sent()).catch(thrown => thrown)
+    expect(error).toMatchObject({ code })
+    expect(error.details.isUnsent).toBeUndefined()
+  })
+
+  it('is no connection where the status is none', async () => {
+    const a = scripted('a', 700)
+    const { ask } = await stage([a], [route('r', ['a'])])
+    expect(await ask()).toBe('upstream-invalid')
+    expect(a.endedCount).toBe(1)
+  })
+})
+
 describe('fallbacks', () => {
   it('are tried in order after all targets', async () => {
     const [a, b, c] = [scripted('a', 503), scripted('b', 'refused'), scripted('c')]
@@ -336,6 +399,19 @@ describe('circuit breaker', () => {
     expect(breaker.enter()).toBeNull()
     probe?.leave('failure')
     expect(breaker.waitMs).toBe(10_000)
+  })
+
+  it('lets one try after a later opening, though the probe of an earlier one is still under way', () => {
+    const clock = fixedClock(1_800_000_000_000)
+    const breaker = createBreaker({ failureCount: 1, openMs: 10_000, clock })
+    const slow = breaker.enter()
+    breaker.enter()?.leave('failure')
+    clock.advance(10_000)
+    expect(breaker.enter()).not.toBeNull()
+    slow?.leave('success')
+    breaker.enter()?.leave('failure')
+    clock.advance(10_000)
+    expect(breaker.enter()).not.toBeNull()
   })
 
   it('says when to come back', async () => {
@@ -417,7 +493,7 @@ describe('health checks', () => {
       async send(request) {
         if (request.path !== '/up') return a.lead.send(request)
         if (!isUp) throw new UnderstudyError('upstream-unavailable', 'away')
-        return { status: 401, headers: {}, body: body('a', false) }
+        return { status: 401, headers: {}, body: body(a, false) }
       },
     }
     const clock = fixedClock()

@@ -179,7 +179,9 @@ export async function openUpstreams(options: UpstreamsOptions): Promise<OpenUpst
         for (const [each, left] of again) retriesLeft.set(each, left - 1)
         waiting = again.map(([each]) => each)
         await sleep(waitMs, request.signal).catch(cause => {
+          const isUnsent = tries.every(({ error }) => error !== 'upstream-timeout')
           throw new UnderstudyError('cancelled', 'The caller left before an upstream answered.', {
+            details: { trail: trailOf(plan, tries), ...(isUnsent && { isUnsent }) },
             cause,
           })
         })

@@ -149,16 +149,25 @@ async function linked(from: string, to: string): Promise<boolean> {
 
 function hold(path: string, initial: LockContent): OwnerLock {
   let content = initial
-  let isWritten = true
-  const write = async (): Promise<void> => {
-    isWritten = false
-    await writeFileAtomic(path, JSON.stringify(content))
-    isWritten = true
+  let hasFailed = false
+  let last: Promise<void> = Promise.resolve()
+  /** One after another, so that what was said last is what stays. */
+  const write = (): Promise<void> => {
+    hasFailed = false
+    last = last
+      .catch(() => undefined)
+      .then(() => writeFileAtomic(path, JSON.stringify(content)))
+      .catch(error => {
+        hasFailed = true
+        throw error
+      })
+    return last
   }
-  const touch = (): Promise<void> => utimes(path, new Date(), new Date())
   const beat = setInterval(() => {
+    const now = new Date()
+    utimes(path, now, now).catch(() => undefined)
     // What a full disk refused is written once it has room again.
-    void (isWritten ? touch() : write()).catch(() => undefined)
+    if (hasFailed) write().catch(() => undefined)
   }, HEARTBEAT_MS).unref()
   const rewrite = (change: Partial<LockContent>): Promise<void> => {
     content = { ...content, ...change }

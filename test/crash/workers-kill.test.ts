@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { copyFile, mkdtemp, rename, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -19,6 +19,8 @@ const KILLS = 4
 const CALLERS = 6
 const rng = createRng('workers-kill')
 
+/** A copy of Node, which a test may take away. */
+let node: string
 let root: string
 let stub: StubLead
 let child: ChildProcess
@@ -29,7 +31,9 @@ beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), 'understudy-workers-'))
   stub = await openStubLead()
   const args = ['up', '--data', join(root, 'data'), '--port', '0', '--workers', '2']
-  child = spawn(process.execPath, [BIN, ...args, '--lead', stub.url], {
+  node = join(root, 'node')
+  await copyFile(process.execPath, node)
+  child = spawn(node, [BIN, ...args, '--lead', stub.url], {
     env: { ...process.env, XDG_CONFIG_HOME: join(root, 'config'), UNDERSTUDY_OFFLINE: '1' },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
@@ -123,6 +127,14 @@ test('no answer that a caller got whole is lost when workers are killed, and oth
   const last = complete.at(-1)
   const found = (await (await fetch(`${address}/understudy/v1/decisions/${last}`)).json()) as object
   expect(found).toMatchObject({ id: last, isComplete: true })
+
+  // A process that the system cannot start costs neither the owner nor the other worker.
+  await rename(node, `${node}.away`)
+  process.kill(rng.pick([...workerPids()]), 'SIGKILL')
+  await expect.poll(() => log.join(''), { timeout: 20_000 }).toMatch(/Worker \d failed: .*ENOENT/u)
+  expect(await ask(false)).not.toBeNull()
+  await rename(`${node}.away`, node)
+  await expect.poll(workerPids, { timeout: 60_000 }).toHaveLength(2)
 
   const exited = once(child, 'exit')
   child.kill('SIGTERM')

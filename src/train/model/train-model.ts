@@ -2,7 +2,7 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { TrainingRuntime } from '../../engine/index.ts'
-import { UnderstudyError } from '../../errors.ts'
+import { hasCode, UnderstudyError } from '../../errors.ts'
 import { readSafetensors } from '../../formats/index.ts'
 import {
   createTokenizer,
@@ -216,9 +216,12 @@ async function lastFit(
     rowsUsed,
     stage: rowsUsed === 'all' ? 'fit on all rows' : 'fit',
     ...(canStop && { stopWhen: () => leftMs() <= 0 }),
+  }).catch(error => {
+    if (instead === null || !hasCode(error, 'training-diverged')) throw error
+    return null
   })
-  return last.isComplete || instead === null
-    ? { recipe, rowsUsed, tried, fit: last }
+  return instead === null || last?.isComplete
+    ? { recipe, rowsUsed, tried, fit: last as RecipeFit }
     : { ...instead, rowsUsed: 'training', tried }
 }
 
