@@ -5,8 +5,8 @@
  *   npm run build && node bench/train/sentiment.mjs --model FOLDER [--data ../shared/data] [--budget 12m] [--threads 2] [--seed 0]
  *     [--rows N] [--cache .cache/sentiment] [--out FILE] [--python PYTHON [--rates 2e-5,5e-5,1e-4] [--epochs 3] [--batch-size 16]]
  *
- * A seeded fifth of the texts judges; nothing is chosen on it. The Trainer's learning rate is chosen on the inner split that
- * `train` would hold back of the other four fifths, then it is trained on all of them. Of the fifth, a quarter gives, without labels,
+ * A seeded fifth of the texts judges; nothing is chosen on it. The Trainer's learning rate, where several are named, is chosen on the inner split
+ * that `train` would hold back of the other four fifths, then it is trained on all of them. Of the fifth, a quarter gives, without labels,
  * the grid of thresholds, and the rest certifies the two models of ours, each at δ = 10 %, first look. `--rows` takes
  * fewer rows to train on, for a try. What is done already is kept in the cache folder.
  */
@@ -159,8 +159,25 @@ function judge(all) {
   return { accuracy: 1 - losses.reduce((a, b) => a + b, 0) / losses.length, certified }
 }
 
-/** The Trainer at each rate without the inner split, then at the best of them on all rows. */
+/** The Trainer at the best of the rates on all rows. */
 function trainer() {
+  const rates = options.rates.split(',')
+  const tried = rates.length > 1 ? tryRates(rates) : []
+  const [first] = rates
+  const best = tried.reduce(
+    (a, b) => (b.accuracy > a.accuracy ? b : a),
+    tried[0] ?? { rate: first },
+  )
+  const result = peer(`all-${best.rate}`, {
+    training: files.training,
+    evaluation: files.test,
+    learningRate: Number(best.rate),
+  })
+  return { ...result, tried, rate: best.rate }
+}
+
+/** Each rate without the inner split, which judges. */
+function tryRates(rates) {
   const { training: taught, selection } = splitInner('label', training, seed)
   const inner = {
     training: writeCsv(
@@ -172,18 +189,11 @@ function trainer() {
       selection.map(row => training[row]),
     ),
   }
-  const tried = options.rates.split(',').map(rate => {
+  return rates.map(rate => {
     const { accuracy } = peer(`inner-${rate}`, { ...inner, learningRate: Number(rate) })
     console.log(`Trainer at ${rate}: ${percent(accuracy)} % on the inner split`)
     return { rate, accuracy }
   })
-  const best = tried.reduce((a, b) => (b.accuracy > a.accuracy ? b : a))
-  const result = peer(`all-${best.rate}`, {
-    training: files.training,
-    evaluation: files.test,
-    learningRate: Number(best.rate),
-  })
-  return { ...result, tried, rate: best.rate }
 }
 
 function peer(name, given) {
