@@ -38,23 +38,6 @@ describe('planClassEpoch', () => {
     expect(plan(EVEN, { batchTokens: 1 }).every(batch => batch.length === 2)).toBe(true)
   })
 
-  it('puts classes that are alike together, as far as they have rows left', () => {
-    const neighbours = [[1], [0], [3], [2], [5], [4]]
-    const options = { lengths: EVEN.map(() => 3), maxRows: 8, batchTokens: 1000, rowsPerClass: 2 }
-    const grouped = { ...options, classes: EVEN, alikeBunches: 4, neighbours }
-    const batches = planClassEpoch(grouped, createRng('plan'))
-    expect(batches.flat().sort((a, b) => a - b)).toEqual([...EVEN.keys()])
-    const pairCount = (plan: number[][]): number =>
-      plan.reduce((sum, batch) => sum + new Set(batch.map(row => (row % 6) >> 1)).size, 0)
-    expect(pairCount(batches)).toBeLessThan(
-      pairCount(planClassEpoch({ ...grouped, alikeBunches: 1 }, createRng('plan'))) - 3,
-    )
-    expect(new Set(batches[0]?.map(row => (row % 6) >> 1)).size).toBe(1)
-    expect(planClassEpoch({ ...grouped, alikeBunches: 1 }, createRng('plan'))).toEqual(
-      planClassEpoch({ ...options, classes: EVEN }, createRng('plan')),
-    )
-  })
-
   it('mixes anew with every stream, and repeats by it', () => {
     expect(plan(EVEN)).toEqual(plan(EVEN))
     const options = { classes: EVEN, lengths: EVEN, maxRows: 8, batchTokens: 1000, rowsPerClass: 2 }

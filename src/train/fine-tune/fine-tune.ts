@@ -22,7 +22,6 @@ import type { Pace } from '../pace.ts'
 import { openBest } from './best-epoch.ts'
 import { type Checkpoint, readCheckpoint, writeCheckpoint } from './checkpoint.ts'
 import { planClassEpoch } from './class-batches.ts'
-import { alikeFirst } from './class-likeness.ts'
 import {
   type ClassifierGraph,
   classifierGraph,
@@ -265,22 +264,17 @@ function masksOfStep(step: number, { recipe, graph, config }: Run): (tokenCount:
 }
 
 /** Batches by epoch and step. */
-function planEpochs({ recipe, rows, head }: Run): number[][][][] {
+function planEpochs({ recipe, rows }: Run): number[][][][] {
   const subset = rows.subset ?? [...rows.sequences.keys()]
   const lengths = subset.map(row => (rows.sequences[row] as readonly number[]).length)
   const options = { lengths, batchTokens: recipe.batchTokens, maxRows: MAX_ROWS }
   const classes = recipe.method === 'contrastive' ? classesOf(rows, subset) : null
-  const { rowsPerClass, alikeBunches } = recipe
-  // Where a batch has room for all classes, none needs to be chosen.
-  const isChoice = classes !== null && rows.classCount * rowsPerClass > MAX_ROWS
-  const neighbours = isChoice && head ? alikeFirst(head.weights, rows.classCount) : []
-  const byClass = { rowsPerClass, alikeBunches, neighbours }
   return Array.from({ length: recipe.epochCount }, (_, epoch) => {
     const rng = createRng(`fine-tune/${recipe.seed}/epoch/${epoch}`)
     const plan =
       classes === null
         ? planEpoch(options, rng)
-        : planClassEpoch({ ...options, ...byClass, classes }, rng)
+        : planClassEpoch({ ...options, classes, rowsPerClass: recipe.rowsPerClass }, rng)
     const batches = plan.map(batch => batch.map(i => subset[i] as number))
     return groupsOf(batches, recipe.accumulationSteps)
   })

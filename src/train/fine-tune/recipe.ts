@@ -63,8 +63,6 @@ export const recipeSchema = z.strictObject({
   contrastTemperature: z.number().min(0.001).max(10),
   /** Of `contrastive`: rows of one class that are put into a batch together. */
   rowsPerClass: count.min(2).max(1024),
-  /** Of `contrastive`: bunches of `rowsPerClass` that are put into a batch together since their classes are alike; 1: as they come. */
-  alikeBunches: count.min(1).max(1024).default(1),
   /** The head sees the embedding, of length 1, times this. */
   scale: z.number().positive().max(10_000),
   /** Gradients longer than this are shortened to it. */
@@ -146,10 +144,6 @@ export const RECIPE_DEFAULTS: RecipeDefaults = {
   rowsPerClass: {
     value: always(2),
     reason: 'one pair per class leaves room for most other classes',
-  },
-  alikeBunches: {
-    value: always(8),
-    reason: 'half of a batch; better than 1 and 16 on three draws, docs/log.md',
   },
   scale: {
     value: { head: 16, lora: 16, full: 16, contrastive: 20 },
