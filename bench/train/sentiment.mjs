@@ -163,11 +163,8 @@ function judge(all) {
 function trainer() {
   const rates = options.rates.split(',')
   const tried = rates.length > 1 ? tryRates(rates) : []
-  const [first] = rates
-  const best = tried.reduce(
-    (a, b) => (b.accuracy > a.accuracy ? b : a),
-    tried[0] ?? { rate: first },
-  )
+  const untried = { rate: rates[0], accuracy: -1 }
+  const best = tried.reduce((a, b) => (b.accuracy > a.accuracy ? b : a), untried)
   const result = peer(`all-${best.rate}`, {
     training: files.training,
     evaluation: files.test,

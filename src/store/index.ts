@@ -6,7 +6,7 @@ export {
   processChannel,
   serveDatabase,
 } from './channel.ts'
-export { type Database, type Queryable, type Row, type Value, withTimeout } from './database.ts'
+export type { Database, Queryable, Row, Value } from './database.ts'
 export { openStore } from './open-store.ts'
 export { openPglite } from './pglite.ts'
 export { openPostgres } from './postgres.ts'

@@ -2,6 +2,7 @@
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { builtModule } from '../platform/index.ts'
+import { settledWithin } from '../util/index.ts'
 import { connectDatabase, portChannel } from './channel.ts'
 import { type Database, storeUnavailable, withTimeout } from './database.ts'
 
@@ -47,7 +48,7 @@ export function openPglite(dataDir: string): Database {
       const exited = new Promise(resolve => last.worker.once('exit', resolve))
       last.worker.ref()
       last.worker.postMessage({ understudy: 'database-close' })
-      await withTimeout(exited, CLOSE_TIMEOUT_MS, 'closing').catch(() => last.worker.terminate())
+      if (!(await settledWithin(exited, CLOSE_TIMEOUT_MS))) await last.worker.terminate()
       await last.database.close()
     },
   }

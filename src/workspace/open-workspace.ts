@@ -1,6 +1,5 @@
 /** Puts a data folder together: lock, ledger, projection, blobs. Knows no tasks and no HTTP. */
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { UnderstudyError } from '../errors.ts'
 import {
   type Durability,
@@ -22,9 +21,8 @@ import {
   openPostgres,
   openStore,
   serveDatabase,
-  withTimeout,
 } from '../store/index.ts'
-import { type Clock, systemClock } from '../util/index.ts'
+import { type Clock, settledWithin, systemClock } from '../util/index.ts'
 import { openBlobStore } from './blob-store.ts'
 import { ensureFolder, nodeOf } from './node-file.ts'
 import { acquireLock } from './owner-lock.ts'
@@ -85,8 +83,7 @@ export async function openWorkspace(options: OpenWorkspaceOptions): Promise<Owne
     database.query('select 1').catch(() => undefined)
     const { workspace, projector } = await assemble(options, node, database)
     const children = new Set<() => void>()
-    const caughtUp = projector.catchUp().catch(() => undefined)
-    await Promise.race([caughtUp, sleep(CATCH_UP_WITHIN_MS, undefined, { ref: false })])
+    await settledWithin(projector.catchUp(), CATCH_UP_WITHIN_MS)
     return {
       ...workspace,
       setAddress: lock.setAddress,
@@ -161,11 +158,10 @@ async function assemble(
     async close() {
       // What was appended is in the ledger; a store that is away must not hold up the end.
       if (projector.health().state === 'ok') {
-        const settled = projector.settle().catch(() => undefined)
-        await Promise.race([settled, sleep(SETTLE_WITHIN_MS, undefined, { ref: false })])
+        await settledWithin(projector.settle(), SETTLE_WITHIN_MS)
       }
       await writer.close()
-      await withTimeout(projector.close(), SETTLE_WITHIN_MS, 'closing').catch(() => undefined)
+      await settledWithin(projector.close(), SETTLE_WITHIN_MS)
       await reader.close()
       await store.close()
     },
