@@ -91,11 +91,14 @@ describe('fineTune', () => {
     expect(first(halves.epochLosses)).toBeCloseTo(first(whole.epochLosses), 1)
   })
 
-  it('drops hidden numbers while it trains, and none when it looks at rows held back', async () => {
+  it.each([
+    'dropout',
+    'tokenDropout',
+  ] as const)('drops by %s while it trains, and nothing when it looks at rows held back', async field => {
     const heldBack = { subset: [0, 1, 2, 3], judge: () => 0, patience: 9 }
     const still = { epochCount: 1, learningRate: 1e-9, headLearningRate: 1e-9 }
     const plain = await fineTune(options(still, { heldBack }))
-    const dropping = await fineTune(options({ ...still, dropout: 0.5 }, { heldBack }))
+    const dropping = await fineTune(options({ ...still, [field]: 0.5 }, { heldBack }))
     expect(dropping.epochLosses[0]).not.toBeCloseTo(first(plain.epochLosses), 4)
     const difference = (dropping.heldBackLogits as Float32Array).map((value, i) =>
       Math.abs(value - ((plain.heldBackLogits as Float32Array)[i] as number)),
@@ -114,30 +117,25 @@ describe('fineTune', () => {
   it.each([
     ['full', null, 0.1],
     ['lora', 2, 0],
-  ] as const)('goes on from a checkpoint to the same weights: %s, layers %s, dropout %s', async (method, layerCount, dropout) => {
-    const whole = await fineTune(options({ method, layerCount, dropout }))
+  ] as const)('goes on from a checkpoint to the same weights: %s, layers %s, dropout of both kinds %s', async (method, layerCount, dropout) => {
+    const recipe = { method, layerCount, dropout, tokenDropout: dropout }
+    const whole = await fineTune(options(recipe))
     const path = join(folder, `${method}.safetensors`)
     const checkpoint = { path, runId: 'run', everySteps: 3 }
     const stop = new AbortController()
     const broken = fineTune(
-      options(
-        { method, layerCount, dropout },
-        {
-          checkpoint,
-          pace: startPace(60_000, stop.signal),
-          onStep: ({ step }) => {
-            if (step === 5) stop.abort()
-          },
+      options(recipe, {
+        checkpoint,
+        pace: startPace(60_000, stop.signal),
+        onStep: ({ step }) => {
+          if (step === 5) stop.abort()
         },
-      ),
+      }),
     )
     await expect(broken).rejects.toMatchObject({ code: 'cancelled' })
     const steps: number[] = []
     const resumed = await fineTune(
-      options(
-        { method, layerCount, dropout },
-        { checkpoint, onStep: ({ step }) => steps.push(step) },
-      ),
+      options(recipe, { checkpoint, onStep: ({ step }) => steps.push(step) }),
     )
     // What was done when it was stopped is kept, not only what the last checkpoint held.
     expect(steps[0]).toBe(6)

@@ -33,6 +33,7 @@ import { type Forward, openForward } from './forward.ts'
 import { scheduleOf } from './learning-rate.ts'
 import { computePrefix, type PrefixCache, prefixBytes } from './prefix-cache.ts'
 import type { Recipe } from './recipe.ts'
+import { dropTokens } from './token-dropout.ts'
 import { type TrainableEncoder, trainableEncoder } from './trainable-encoder.ts'
 import { planEpoch } from './training-batches.ts'
 
@@ -209,8 +210,8 @@ async function runEpochs(trainer: Trainer, run: Run): Promise<Ended> {
         break
       }
       await keeper.breathe()
-      const drawMasks = masksOfStep(start + i, run)
-      const { loss } = await trainer.train(microBatches(group, { ...layOut, drawMasks }), {
+      const drawn = { drawMasks: masksOfStep(start + i, run), ...tokensOfStep(start + i, run) }
+      const { loss } = await trainer.train(microBatches(group, { ...layOut, ...drawn }), {
         learningRate: recipe.learningRate * rate(start + i),
         weightDecay: recipe.weightDecay,
         maxGradientNorm: recipe.maxGradientNorm,
@@ -261,6 +262,15 @@ function masksOfStep(step: number, { recipe, graph, config }: Run): (tokenCount:
         return [name, { type: 'float32', dims, data }]
       }),
     )
+}
+
+/** As with the masks. */
+function tokensOfStep(step: number, { recipe }: Run): Pick<LayOutOptions, 'dropTokens'> {
+  if (recipe.tokenDropout === 0) return {}
+  const rng = createRng(`fine-tune/${recipe.seed}/tokens/${step}`)
+  return {
+    dropTokens: (mask, length) => dropTokens(mask, { length, share: recipe.tokenDropout, rng }),
+  }
 }
 
 /** Batches by epoch and step. */

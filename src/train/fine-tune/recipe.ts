@@ -49,6 +49,8 @@ export const recipeSchema = z.strictObject({
   beta2: z.number().min(0).max(0.999_999),
   /** Share of hidden numbers set to 0 behind attention and feed-forward of the layers that train (Srivastava et al. 2014). */
   dropout: z.number().min(0).max(0.9),
+  /** Share of a text's tokens that a step does not see, drawn anew each time; 0: it sees all. */
+  tokenDropout: z.number().min(0).max(0.9),
   /** Probability that the target spreads evenly over all classes. */
   labelSmoothing: share.refine(value => value < 1, 'must be below 1'),
   /** `balanced`: rows weigh inversely to the frequency of their class. */
@@ -126,6 +128,10 @@ export const RECIPE_DEFAULTS: RecipeDefaults = {
   schedule: { value: always('linear'), reason: 'default of the Hugging Face Trainer' },
   beta2: { value: always(0.999), reason: 'default of AdamW in PyTorch' },
   dropout: { value: always(0), reason: 'compared like with like; the search tries others' },
+  tokenDropout: {
+    value: always(0),
+    reason: 'compared like with like; the search drops some where a label has few rows',
+  },
   labelSmoothing: {
     value: always(0),
     reason: 'plain cross-entropy unless the search finds better',

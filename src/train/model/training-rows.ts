@@ -40,6 +40,8 @@ export interface LayOutOptions {
   readonly comparesRows?: boolean
   /** Draws the masks of dropout for a number of tokens. */
   readonly drawMasks?: (tokenCount: number) => MicroBatch['feeds']
+  /** Takes tokens out of a mask [rows, length]. */
+  readonly dropTokens?: (mask: BigInt64Array, length: number) => void
 }
 
 /** The batches of one step as the graph wants them; weighted so that the step's loss is the mean over its rows. */
@@ -76,6 +78,7 @@ function layOut(batch: readonly number[], divisor: number, options: LayOutOption
     0,
   )
   const [, length] = ids.dims as [number, number]
+  options.dropTokens?.(mask.data as BigInt64Array, length)
   const common = {
     [BATCH.mask]: mask,
     ...unitFeeds(batch, { length, divisor, options }),

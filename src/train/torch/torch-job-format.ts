@@ -20,10 +20,15 @@ const jobFields = z.strictObject({
   version: z.literal(1),
   /** `recipeId` of recipe, weights and data: names the run. */
   id: z.string().regex(/^[0-9a-f]{16}$/),
-  recipe: recipeSchema.refine(({ method }) => method !== 'contrastive', {
-    path: ['method'],
-    message: 'contrastive trains here only; use lora or full',
-  }),
+  recipe: recipeSchema
+    .refine(({ method }) => method !== 'contrastive', {
+      path: ['method'],
+      message: 'contrastive trains here only; use lora or full',
+    })
+    .refine(({ tokenDropout }) => tokenDropout === 0, {
+      path: ['tokenDropout'],
+      message: 'tokens are dropped here only; use 0',
+    }),
   /** One class for each row, or any number of labels. */
   kind: z.enum(['single-label', 'multi-label']),
   labels: z.array(z.string()).min(2).max(100_000),

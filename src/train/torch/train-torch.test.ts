@@ -86,6 +86,11 @@ describe('writeTorchTraining', () => {
       /names of labels/,
     ],
     [
+      'a recipe that leaves tokens out',
+      () => ({ record: recordOf({ method: 'lora', tokenDropout: 0.1 }) }),
+      /leaves tokens out/,
+    ],
+    [
       'the recipe of other rows',
       () => ({ record: recordOf({ method: 'lora' }), rows: rows.slice(1) }),
       /Run 0123456789abcdef was of other rows/,

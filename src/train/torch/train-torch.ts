@@ -115,6 +115,12 @@ function requirePlain(task: TrainTask, rows: readonly LabelledRow[], recipe: Rec
       'Leave out --recipe: the usual recipe runs to its end.',
     )
   }
+  if (recipe.tokenDropout > 0) {
+    throw elsewhere(
+      'the recipe leaves tokens out',
+      'Leave out --recipe: the usual recipe reads all of them.',
+    )
+  }
   if (recipe.labelNames) {
     throw elsewhere(
       'the recipe reads the names of labels as rows',
