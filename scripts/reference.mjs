@@ -118,7 +118,7 @@ const INTRODUCTIONS = {
   'errors.md':
     '# Errors\n\nOver HTTP the code stands in `error.code`, with `_` for `-`; on the command line the message comes first, then what to do.',
   'operators.md':
-    '# Operators\n\nWhat the engine builds graphs of, named as in ONNX. Every row is tested for each of its modes in `test/engine`: results in ONNX Runtime against a slow reference in double precision, gradients against central differences of the reference, and both against PyTorch. Gradients are those of the first result. Beyond the rows that say none, these have no gradient and say so when asked: the angles of `RotaryEmbedding`, a `Slice` in steps, a `Scatter…` that does anything but add, updates of `ScatterND` placed by several indices.',
+    '# Operators\n\nWhat the engine builds graphs of, named as in ONNX. Every row is tested for each of its modes in `test/engine`: results in ONNX Runtime against a slow reference in double precision, gradients against central differences of the reference, and both against PyTorch. Gradients are those of the first result. Beyond the rows that say none, these have no gradient and say so when asked: the angles of `RotaryEmbedding`, a `Slice` in steps, a `ScatterElements` that does anything but add.',
   'settings.md':
     '# Settings\n\nIn `understudy.yaml` of the data folder (or `--config FILE`), one `name: value` a line; the environment goes before the file, command-line options before both. The file may also hold `upstreams`, `routes`, `keys`, `cache`, `tasks` and `prices`: see [configuration](../configuration.md), and `understudy.schema.json` beside this page for editors.',
 }

@@ -240,7 +240,6 @@ export const OPERATORS = {
     infer: ([x, indices]) => [{ dtype: of(x).dtype, shape: of(indices).shape }],
   },
   ScatterElements: scatter({ axis: 'int', reduction: 'string' }),
-  ScatterND: scatter({ reduction: 'string' }),
   Pad: {
     inputs: [2, 2],
     attributes: { mode: 'string' },

@@ -115,9 +115,6 @@ export const GatherElements = (x: Value, indices: Value, axis: number) =>
 /** `x` with `updates` added at `indices` along one axis. */
 export const ScatterElements = (x: Value, indices: Value, updates: Value, axis: number) =>
   one('ScatterElements', [x, indices, updates], { axis, reduction: 'add' })
-/** `x` with rows of `updates` added where the last axis of `indices` points. */
-export const ScatterND = (x: Value, indices: Value, updates: Value) =>
-  one('ScatterND', [x, indices, updates], { reduction: 'add' })
 /** Zeros around `x`: how many before each axis, then how many after each. */
 export const Pad = (x: Value, pads: readonly number[]) => one('Pad', [x, int64(...pads)])
 

@@ -155,20 +155,4 @@ export const MOVE_KERNELS = {
     })
     return [{ dims: x.dims, data }]
   },
-  /** The last axis of `indices` names the leading axes of `x`; what is joined there is a block of the others. */
-  ScatterND: ([input, indices, updates], { attributes }) => {
-    const [x, which, blocks] = [needed(input), needed(indices), needed(updates)]
-    const named = which.dims.at(-1) as number
-    const join = joinOf(attributes)
-    const data = x.data.slice()
-    const lists = which.dims.length - 1
-    forEachIndex(blocks.dims, index => {
-      const head = Array.from({ length: named }, (_, i) =>
-        position(at(which, [...index.slice(0, lists), i]), x.dims[i] as number),
-      )
-      const place = offsetOf(x.dims, [...head, ...index.slice(lists)])
-      data[place] = join(data[place] as number, at(blocks, index))
-    })
-    return [{ dims: x.dims, data }]
-  },
 } as const satisfies Partial<Record<OperatorName, Kernel>>

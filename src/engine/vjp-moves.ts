@@ -1,5 +1,5 @@
 /** Gradients of operators that move elements: they are moved back, and summed where one was read more than once. */
-import { int64, type Value } from './graph.ts'
+import { int64, scalar, type Value } from './graph.ts'
 import { integers } from './operator-rules.ts'
 import type { OperatorName } from './operators.ts'
 import * as ops from './ops.ts'
@@ -17,7 +17,16 @@ const gather: VjpRule = each(({ g, attributes }, x, at) => {
   return [() => scatterBack(g, { x: x as Value, at: at as Value, axis: axis as number })]
 })
 
-/** What was read at `at` along an axis, added where it was read: other axes are brought behind it and back. */
+/**
+ * Rows of a table up to which they are summed by a product with 0s and 1s, several times as fast as one number at a time; the factor of a
+ * larger table would not fit.
+ */
+const MOST_ROWS_BY_PRODUCT = 4096
+
+/**
+ * What was read at `at` along an axis, added where it was read: other axes are brought behind it and back. ONNX Runtime's `ScatterND` would
+ * do it in one, but its threads lose sums where rows meet.
+ */
 function scatterBack(
   g: Value,
   { x, at, axis }: { readonly x: Value; readonly at: Value; readonly axis: number },
@@ -31,9 +40,29 @@ function scatterBack(
   const turn = (value: Value, perm: readonly number[]) =>
     axis === 0 ? value : ops.Transpose(value, perm)
   const front = moved(1, x.shape.length)
-  const updates = turn(g, moved(spread, g.shape.length))
-  const summed = ops.ScatterND(zerosLike(turn(x, front)), ops.Unsqueeze(at, [spread]), updates)
-  return turn(summed, inversePerm(front))
+  const table = turn(x, front)
+  const read = turn(g, moved(spread, g.shape.length))
+  const blocks = spread === 1 ? read : Reshape(read, ops.Concat([int64(-1), Shape(table, 1)], 0))
+  return turn(addBlocks(table, at, blocks), inversePerm(front))
+}
+
+/** `blocks` [n, …] summed where `at` points, in the shape of `table` [rows, …]. */
+function addBlocks(table: Value, at: Value, blocks: Value): Value {
+  const [count] = table.shape
+  const rank = table.shape.length
+  if (typeof count === 'number' && count > MOST_ROWS_BY_PRODUCT) {
+    const places = Reshape(at, [-1, ...range(1, rank).map(() => 1)])
+    return ops.ScatterElements(zerosLike(table), ops.Expand(places, Shape(blocks)), blocks, 0)
+  }
+  const columns = Reshape(at, [1, -1])
+  const none = ops.Expand(scalar(0), ops.Concat([Shape(table, 0, 1), Shape(columns, 1)], 0))
+  const ones = ops.Expand(scalar(1), Shape(columns))
+  const chosen = ops.ScatterElements(none, columns, ones, 0) // [rows, n], one 1 in each column
+  if (rank === 1) return ops.Squeeze(ops.MatMul(chosen, ops.Unsqueeze(blocks, [1])), [1])
+  const inner = [...range(1, rank - 1), 0, rank - 1]
+  const around = (value: Value, perm: readonly number[]) =>
+    rank === 2 ? value : ops.Transpose(value, perm)
+  return around(ops.MatMul(chosen, around(blocks, inner)), inversePerm(inner))
 }
 
 const slice: VjpRule = each(({ g, inputs: [, starts, ends, axes, steps] }, x) => [
@@ -116,17 +145,6 @@ export const MOVE_RULES = {
       () => g,
       noGradient,
       () => ops.GatherElements(g, indices as Value, (attributes.axis as number | undefined) ?? 0),
-    ]),
-  ),
-  ScatterND: added(
-    each(({ g }, _x, indices) => [
-      () => g,
-      noGradient,
-      () => {
-        const at = indices as Value
-        if (at.shape.at(-1) !== 1) throw new Error('rows found by several indices')
-        return ops.Gather(g, ops.Squeeze(at, [-1]))
-      },
     ]),
   ),
 } as const satisfies Partial<Record<OperatorName, VjpRule>>

@@ -75,7 +75,6 @@ const {
   Reshape,
   RotaryEmbedding,
   ScatterElements,
-  ScatterND,
   Shape,
   Sigmoid,
   Sign,
@@ -447,22 +446,6 @@ const MOVES: readonly OperatorCase[] = [
     [floats(2, 3), integers([2, 0, 1, 0], 2, 2), floats(2, 2)],
     (...inputs) => all('ScatterElements', inputs, { axis: 1 }),
     { frozen: [0, 2] },
-  ],
-  [
-    'ScatterND',
-    [floats(4, 2), integers([3, 0, 3], 3, 1), floats(3, 2)],
-    (x, at, updates) => ScatterND(x, at, updates),
-  ],
-  [
-    'ScatterND of named sizes',
-    [floats(4, 2), below(4, 'rows', 'columns', 1), floats('rows', 'columns', 2)],
-    (x, at, updates) => ScatterND(x, at, updates),
-  ],
-  [
-    'ScatterND at two indices',
-    [floats(2, 3), integers([1, 2, 0, 0, 1, 2], 3, 2), floats(3)],
-    (x, at, updates) => ScatterND(x, at, updates),
-    { frozen: [2] },
   ],
 ]
 

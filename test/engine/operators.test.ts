@@ -189,11 +189,6 @@ describe('operators without a gradient', () => {
       result('ScatterElements', [x, at, x], { axis: 1 }),
       'ScatterElements([2, 3] float32, [2, 1] int64, [2, 3] float32) has no gradient here: the reduction none',
     ],
-    [
-      'rows multiplied',
-      result('ScatterND', [x, at, x], { reduction: 'mul' }),
-      'has no gradient here: the reduction mul',
-    ],
   ] as const)('say so: %s', (_what, value, message) => {
     expect(() => grad(sum(value), [x])).toThrow(message)
   })

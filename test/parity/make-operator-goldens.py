@@ -15,6 +15,7 @@ import torch
 from draws import below, flags, floats, given, integers, positives, rounded, tensor
 from torch.nn import functional as F
 
+
 def layer_norm(axes, epsilon):
     """The normalised values, then mean and reciprocal deviation."""
 
@@ -134,10 +135,6 @@ def attention(query, key, value, mask):
         split(query), split(key), split(value), mask.bool()[:, None, None, :]
     )
     return mixed.transpose(1, 2).flatten(-2)
-
-
-def scatter_rows(x, at, updates):
-    return x.index_put(tuple(at.unbind(-1)), updates, accumulate=True)
 
 
 def l2(*args, **options):
@@ -464,22 +461,6 @@ CASES = {
     "ScatterElements that replaces": (
         [floats(2, 3), integers([2, 0, 1, 0], 2, 2), floats(2, 2)],
         lambda x, at, updates: x.scatter(1, at, updates),
-    ),
-    "ScatterND": (
-        [floats(4, 2), integers([3, 0, 3], 3, 1), floats(3, 2)],
-        scatter_rows,
-    ),
-    "ScatterND of named sizes": (
-        [
-            floats(4, 2),
-            below(4, "rows", "columns", 1),
-            floats("rows", "columns", 2),
-        ],
-        scatter_rows,
-    ),
-    "ScatterND at two indices": (
-        [floats(2, 3), integers([1, 2, 0, 0, 1, 2], 3, 2), floats(3)],
-        scatter_rows,
     ),
     "DynamicQuantizeLinear": ([floats(2, 3)], quantise),
     "DynamicQuantizeLinear of positive numbers": ([positives(2, 3)], quantise),
