@@ -81,7 +81,7 @@ export interface Trainer {
   readonly byteLength: number
   /**
    * One update from the mean gradient of some batches.
-   * @throws training-diverged when loss or gradient is not a number; runtime-failed
+   * @throws training-diverged when the loss is not a number, or with `maxGradientNorm` the gradient; runtime-failed
    */
   train(batches: readonly MicroBatch[], options: StepOptions): Promise<StepResult>
   /** Views, not copies. */

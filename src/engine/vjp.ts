@@ -24,6 +24,9 @@ function winner(wins: (a: Value, b: Value) => Value): VjpRule {
   ])
 }
 
+/** 0 where `at` is, whatever the formula makes of it: 0 · ∞, as PyTorch has it. */
+const zeroWhere = (at: Value, formula: Value) => ops.Where(Equal(at, scalar(0)), scalar(0), formula)
+
 /** Gradient of a reduction with its axes kept, so that it broadcasts against the input. */
 function kept(g: Value, x: Value, inputs: readonly (Value | undefined)[], attributes: Attributes) {
   const axes = reducedAxes(inputs, x.shape.length)
@@ -189,8 +192,9 @@ export const VJP = {
     () => Neg(Div(Mul(g, y as Value), b as Value)),
   ]),
   Pow: each(({ g, outputs: [y] }, a, b) => [
-    () => Mul(g, Mul(b as Value, Pow(a as Value, Sub(b as Value, scalar(1))))),
-    () => Mul(g, Mul(y as Value, Log(a as Value))),
+    () =>
+      Mul(g, zeroWhere(b as Value, Mul(b as Value, Pow(a as Value, Sub(b as Value, scalar(1)))))),
+    () => Mul(g, zeroWhere(a as Value, Mul(y as Value, Log(a as Value)))),
   ]),
   Max: winner((a, b) => Greater(a, b)),
   Min: winner((a, b) => ops.Less(a, b)),

@@ -130,6 +130,7 @@ export async function trainJob(params: TrainParams, context: TrainContext): Prom
     { output, tokenizer: base.tokenizer, onEvent: context.onEvent },
   )
   await writeRunRecord(context.dataDir, { ...trained.record, base: name })
+  await trained.discardState()
   return { ...report, notices: [...notices, ...trained.notices] }
 }
 

@@ -116,6 +116,7 @@ const ELEMENTWISE: readonly OperatorCase[] = [
   ['Pow to a half', [positives(2, 3)], x => Pow(x, scalar(0.5))],
   ['Pow to -1.5', [positives(2, 3)], x => Pow(x, scalar(-1.5))],
   ['Pow of zero to 2', [given([0, 1, -1], 3)], x => Pow(x, scalar(2))],
+  ['Pow of zero to what trains', [given([0, 0, 2], 3), given([2, 1, 0], 3)], Pow],
   ['Max', [floats(2, 3), floats(2, 3)], Max],
   ['Max of a scalar', [floats(2, 3)], x => Max(x, scalar(0.5))],
   ['Max of both ways', [floats(2, 1), floats(3)], Max],

@@ -171,6 +171,7 @@ CASES = {
     "Pow to 3": ([floats(2, 3)], lambda x: x**3),
     "Pow to a half": ([positives(2, 3)], lambda x: x**0.5),
     "Pow to -1.5": ([positives(2, 3)], lambda x: x**-1.5),
+    "Pow of zero to what trains": ([given([0, 0, 2], 3), given([2, 1, 0], 3)], torch.pow),
     "Pow of zero to 2": ([given([0, 1, -1], 3)], lambda x: x**2),
     "Max": ([floats(2, 3), floats(2, 3)], torch.maximum),
     "Max of a scalar": (

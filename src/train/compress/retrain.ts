@@ -67,7 +67,11 @@ export async function retrain(
     rows: { ...rows, subset: someRows(rows, plan.rowCount, options.seed) },
     recipe,
     ...(state && {
-      checkpoint: { path: state.checkpointPath, runId: identity, everyMs: CHECKPOINT_MS },
+      checkpoint: {
+        path: state.checkpointPath,
+        runId: sha256(canonicalJson({ identity, ...plan })),
+        everyMs: CHECKPOINT_MS,
+      },
     }),
     onStep: showSteps(`training: ${name}`, { clock, ...(onProgress && { onProgress }) }),
   })

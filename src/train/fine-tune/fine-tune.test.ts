@@ -74,9 +74,11 @@ describe('fineTune', () => {
     expect(last(epochLosses)).toBeLessThan(0.97 * first(epochLosses))
   })
 
-  it('comes to the same with cached and computed lower layers', async () => {
-    const cached = await fineTune(options())
-    const computed = await fineTune(options({}, { memoryBytes: 0 }))
+  it.each([
+    0, 0.3,
+  ])('comes to the same with cached and computed lower layers, tokens dropped: %d', async tokenDropout => {
+    const cached = await fineTune(options({ tokenDropout }))
+    const computed = await fineTune(options({ tokenDropout }, { memoryBytes: 0 }))
     cached.epochLosses.forEach((loss, i) => {
       expect(loss).toBeCloseTo(computed.epochLosses[i] as number, 4)
     })
@@ -142,6 +144,44 @@ describe('fineTune', () => {
     expect(resumed.tensors).toEqual(whole.tensors)
     expect(resumed.head).toEqual(whole.head)
     expect(resumed.epochLosses).toEqual(whole.epochLosses)
+  })
+
+  it('keeps what was done when it is stopped while it looks at rows held back', async () => {
+    const recipe = { layerCount: null }
+    const stop = new AbortController()
+    const heldBack = { subset: [0, 1, 2, 3], judge: () => 0, patience: 9 }
+    const checkpoint = { path: join(folder, 'looking.safetensors'), runId: 'looking' }
+    const pace = startPace(60_000, stop.signal)
+    const turn = { ...pace, breathe: () => Promise.resolve() }
+    let lastOfEpoch = 0
+    const broken = fineTune(
+      options(recipe, {
+        heldBack,
+        checkpoint,
+        pace: { ...turn, breathe: () => (stop.signal.aborted ? pace.breathe() : turn.breathe()) },
+        onStep: ({ step, stepCount }) => {
+          if (step === stepCount / 4) {
+            lastOfEpoch = step
+            stop.abort()
+          }
+        },
+      }),
+    )
+    await expect(broken).rejects.toMatchObject({ code: 'cancelled' })
+    const steps: number[] = []
+    await fineTune(
+      options(recipe, { heldBack, checkpoint, onStep: ({ step }) => steps.push(step) }),
+    )
+    expect(steps[0]).toBe(lastOfEpoch + 1)
+  })
+
+  it('says how far it came where it is told to stop', async () => {
+    let asked = 0
+    const { bestEpoch, epochLosses, isComplete } = await fineTune(
+      options({}, { stopWhen: () => ++asked > 3 }),
+    )
+    // Two steps an epoch: the second epoch was not done.
+    expect([bestEpoch, epochLosses.length, isComplete]).toEqual([1, 1, false])
   })
 
   it('starts anew where the checkpoint is that of another run, and refuses a damaged one', async () => {

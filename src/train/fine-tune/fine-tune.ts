@@ -102,7 +102,7 @@ export interface FineTuned {
   readonly epochLosses: readonly number[]
   /** What `heldBack.judge` said after each epoch. */
   readonly heldBackLosses: readonly number[]
-  /** The epoch, from 1, that the weights are of; 0 where `stopWhen` ended training before any was looked at. */
+  /** The last whole epoch, from 1, that the weights hold; 0 where `stopWhen` ended training before any was done. */
   readonly bestEpoch: number
   /** False where `stopWhen` ended training. */
   readonly isComplete: boolean
@@ -170,6 +170,8 @@ function prefixOf(
   options: FineTuneOptions,
 ): Promise<PrefixCache | null> {
   const { config, rows, runtime, pace, prefix, memoryBytes = MEMORY_BYTES } = options
+  // States kept of whole texts would show the layers above what this step is not to see.
+  if (options.recipe.tokenDropout > 0) return Promise.resolve(null)
   if (prefix !== undefined) return Promise.resolve(prefix)
   const isWorthwhile = encoder.firstLayer > 0 && options.recipe.epochCount > 1
   const bytes = prefixBytes(rows.sequences, config.hiddenSize)
@@ -201,6 +203,7 @@ async function runEpochs(trainer: Trainer, run: Run): Promise<Ended> {
   const last = Math.min(recipe.stopAfterEpoch ?? epochs.length, epochs.length)
   const progress = startProgress(run, epochs.slice(0, last).flat().length)
   let start = 0
+  let doneCount = 0
   let isComplete = true
   for (const [epoch, steps] of epochs.slice(0, last).entries()) {
     for (const [i, group] of steps.entries()) {
@@ -209,7 +212,7 @@ async function runEpochs(trainer: Trainer, run: Run): Promise<Ended> {
         isComplete = false
         break
       }
-      await keeper.breathe()
+      await keeper.orKeep(() => run.pace.breathe())
       const drawn = { drawMasks: masksOfStep(start + i, run), ...tokensOfStep(start + i, run) }
       const { loss } = await trainer.train(microBatches(group, { ...layOut, ...drawn }), {
         learningRate: recipe.learningRate * rate(start + i),
@@ -222,18 +225,20 @@ async function runEpochs(trainer: Trainer, run: Run): Promise<Ended> {
     }
     if (!isComplete) break
     start += steps.length
+    doneCount++
     if (heldBack === undefined) continue
     if (heldBackLosses.length <= epoch) {
-      heldBackLosses.push(heldBack.judge(await logitsNow(trainer, run)))
+      const logits = await keeper.orKeep(() => logitsNow(trainer, run))
+      heldBackLosses.push(heldBack.judge(logits))
       if (best.epochOf(heldBackLosses) === epoch + 1) best.keep()
     }
     if (epoch + 1 - best.epochOf(heldBackLosses) >= heldBack.patience) break
   }
   best.restore()
-  const bestEpoch = heldBack === undefined ? last : best.epochOf(heldBackLosses)
+  const bestEpoch = heldBack === undefined ? doneCount : best.epochOf(heldBackLosses)
   const isLookedAt = heldBack !== undefined && bestEpoch > 0
   return {
-    epochLosses: lossSums.slice(0, heldBack === undefined ? last : heldBackLosses.length),
+    epochLosses: lossSums.slice(0, heldBack === undefined ? doneCount : heldBackLosses.length),
     heldBackLosses,
     bestEpoch,
     heldBackLogits: isLookedAt ? await logitsNow(trainer, run) : null,
@@ -264,7 +269,7 @@ function masksOfStep(step: number, { recipe, graph, config }: Run): (tokenCount:
     )
 }
 
-/** As with the masks. */
+/** What takes tokens out of a step, by the step alone as the masks are. */
 function tokensOfStep(step: number, { recipe }: Run): Pick<LayOutOptions, 'dropTokens'> {
   if (recipe.tokenDropout === 0) return {}
   const rng = createRng(`fine-tune/${recipe.seed}/tokens/${step}`)
@@ -313,7 +318,7 @@ async function openKeeper(
   trainer: Trainer,
   { run, best, epochCount }: { run: Run; best: ReturnType<typeof openBest>; epochCount: number },
 ) {
-  const { checkpoint, pace, clock = systemClock } = run
+  const { checkpoint, clock = systemClock } = run
   const resumed = checkpoint && (await readCheckpoint(checkpoint.path, checkpoint.runId))
   if (resumed) {
     trainer.restore(resumed.state)
@@ -346,10 +351,10 @@ async function openKeeper(
         (everyMs !== undefined && clock.monotonic() - writtenMs >= everyMs)
       if (isDue) await write()
     },
-    /** A turn for the event loop; a run that is cancelled here is kept first. */
-    async breathe(): Promise<void> {
+    /** A run that is cancelled in `work` is kept first. */
+    async orKeep<Result>(work: () => Promise<Result>): Promise<Result> {
       try {
-        await pace.breathe()
+        return await work()
       } catch (error) {
         await write()
         throw error

@@ -52,6 +52,15 @@ describe('a recipe', () => {
     ]
     expect(new Set(ids).size).toBe(4)
     expect(ids[0]).toMatch(/^[0-9a-f]{16}$/)
+    expect(recipeId({ ...recipe, tokenDropout: 0.1 }, inputs)).not.toBe(ids[0])
     expect(recipeId(shuffled, inputs)).toBe(ids[0])
+  })
+
+  it('keeps its id where it was written before tokens could be dropped', () => {
+    const { tokenDropout: _, ...older } = completeRecipe({ method: 'lora' })
+    const inputs = { weightsHash: 'a'.repeat(64), dataHash: 'b'.repeat(64) }
+    const read = parseRecipe(older)
+    expect(read.tokenDropout).toBe(0)
+    expect(recipeId(read, inputs)).toBe('8a9e999537e9c0b5')
   })
 })

@@ -50,7 +50,7 @@ export const recipeSchema = z.strictObject({
   /** Share of hidden numbers set to 0 behind attention and feed-forward of the layers that train (Srivastava et al. 2014). */
   dropout: z.number().min(0).max(0.9),
   /** Share of a text's tokens that a step does not see, drawn anew each time; 0: it sees all. */
-  tokenDropout: z.number().min(0).max(0.9),
+  tokenDropout: z.number().min(0).max(0.9).default(0),
   /** Probability that the target spreads evenly over all classes. */
   labelSmoothing: share.refine(value => value < 1, 'must be below 1'),
   /** `balanced`: rows weigh inversely to the frequency of their class. */
@@ -197,5 +197,8 @@ export function recipeId(
   recipe: Recipe,
   { weightsHash, dataHash }: { weightsHash: string; dataHash: string },
 ): string {
-  return sha256(canonicalJson({ recipe, weightsHash, dataHash })).slice(0, 16)
+  const { tokenDropout, ...others } = recipe
+  // Runs from before this field was there keep their names.
+  const named = tokenDropout === 0 ? others : recipe
+  return sha256(canonicalJson({ recipe: named, weightsHash, dataHash })).slice(0, 16)
 }

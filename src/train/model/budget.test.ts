@@ -35,12 +35,12 @@ function workingClock() {
 
 const BUDGET_MS = 6000
 
-function train(
+async function train(
   clock: Clock,
   onProgress: (progress: TrainProgress) => void,
   { plan, budgetMs = BUDGET_MS }: { plan?: TrainModelOptions['plan']; budgetMs?: number } = {},
 ) {
-  return trainModel({
+  const trained = await trainModel({
     task: 'label',
     rows: toyRows('label', 120),
     base: { name: 'toy', files: toyFiles() },
@@ -67,6 +67,8 @@ function train(
     onProgress,
     versions: {},
   })
+  await trained.discardState()
+  return trained
 }
 
 /** The same weights without any clock. */

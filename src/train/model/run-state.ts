@@ -56,10 +56,17 @@ export async function openRunState(stateDir: string, order: unknown): Promise<Ru
 function parseState(path: string, text: string): SearchState {
   try {
     const state = schema.parse(JSON.parse(text)) as unknown as SearchState
-    for (const { recipe } of [...state.tried, ...(state.current ? [state.current] : [])]) {
-      parseRecipe(recipe)
+    const checked = <One extends { readonly recipe: Recipe }>(one: One) => ({
+      ...one,
+      recipe: parseRecipe(one.recipe),
+    })
+    const { tried, current, chosen } = state
+    return {
+      ...state,
+      tried: tried.map(checked),
+      current: current && checked(current),
+      chosen: chosen && checked(chosen),
     }
-    return state
   } catch (cause) {
     throw new UnderstudyError('file-corrupt', `${path} is damaged.`, {
       help: 'Delete its folder to start this training from its beginning.',

@@ -7,7 +7,7 @@ import { toyFiles, toyWeights } from '../../models/__fixtures__/toy-bert.ts'
 import { openInProcessRuntime } from '../../runtimes/index.ts'
 import { toyRows } from './__fixtures__/toy-rows.ts'
 import type { TrainTask } from './labelled-rows.ts'
-import { type TrainModelOptions, trainModel } from './train-model.ts'
+import { type TrainedModel, type TrainModelOptions, trainModel } from './train-model.ts'
 
 const runtime = await openInProcessRuntime({ threads: 1 })
 let folder = ''
@@ -48,6 +48,13 @@ function options(
   }
 }
 
+/** As a job does that has written the model. */
+async function train(order: TrainModelOptions): Promise<TrainedModel> {
+  const trained = await trainModel(order)
+  await trained.discardState()
+  return trained
+}
+
 describe('trainModel', () => {
   it.each([
     ['label', 'accuracy', 0.85],
@@ -58,7 +65,7 @@ describe('trainModel', () => {
     'learns %s: %s above %d, and leaves no state behind',
     async (task, score, least) => {
       // Far more than chance, which is a half, or nothing of spans: random weights of eight units hold no more.
-      const { record, parts } = await trainModel(
+      const { record, parts } = await train(
         options(task, {
           method: 'full',
           fixed: { learningRate: 5e-3, headLearningRate: 0.1, epochCount: 40 },
@@ -74,8 +81,8 @@ describe('trainModel', () => {
   )
 
   it.each(['full', 'lora', 'head'] as const)('repeats a run of %s bit for bit', async method => {
-    const first = await trainModel(options('label', { method }))
-    const again = await trainModel(
+    const first = await train(options('label', { method }))
+    const again = await train(
       options('label', {}, { plan: { kind: 'repeat', record: first.record } }),
     )
     expect(again.parts.weights.layers).toEqual(first.parts.weights.layers)
@@ -88,7 +95,7 @@ describe('trainModel', () => {
     const lossWith = async (memoryBytes: number) => {
       const stages = new Set<string>()
       const fixed = { epochCount: 2, layerCount: 1, batchTokens: 64 }
-      const { record } = await trainModel(
+      const { record } = await train(
         options(
           'label',
           { method: 'full', memoryBytes, fixed },
@@ -104,15 +111,15 @@ describe('trainModel', () => {
   })
 
   it('makes batches smaller where memory is short', async () => {
-    const { record } = await trainModel(options('label', { method: 'head', memoryBytes: 400_000 }))
+    const { record } = await train(options('label', { method: 'head', memoryBytes: 400_000 }))
     expect(record.recipe.batchTokens).toBeLessThan(64)
   })
 
   it('keeps what was trained when it is cancelled, and goes on from there to the same weights', async () => {
     const plan = { method: 'full', fixed: { epochCount: 10 } } as const
-    const alone = await trainModel(options('label', plan))
+    const alone = await train(options('label', plan))
     const stop = new AbortController()
-    const broken = trainModel(
+    const broken = train(
       options('label', plan, {
         signal: stop.signal,
         onProgress: ({ stage }) => {
@@ -122,7 +129,7 @@ describe('trainModel', () => {
     )
     await expect(broken).rejects.toMatchObject({ code: 'cancelled' })
     const stages: string[] = []
-    const resumed = await trainModel(
+    const resumed = await train(
       options('label', plan, { onProgress: one => void (one.note && stages.push(one.stage)) }),
     )
     expect(new Set(stages)).toEqual(new Set(['fit on all rows']))
@@ -130,8 +137,21 @@ describe('trainModel', () => {
     expect(resumed.parts.weights.layers).toEqual(alone.parts.weights.layers)
   })
 
+  it('comes to the same, without the search, where it ends before its model is written', async () => {
+    const plan = { method: 'full', fixed: { epochCount: 4 } } as const
+    const lost = await trainModel(options('label', plan))
+    const stages = new Set<string>()
+    const again = await train(
+      options('label', plan, { onProgress: one => void (one.note && stages.add(one.stage)) }),
+    )
+    expect([...stages]).toEqual(['fit on all rows'])
+    expect(again.parts.head).toEqual(lost.parts.head)
+    expect(again.record.id).toBe(lost.record.id)
+    expect(again.record.metrics).toEqual(lost.record.metrics)
+  })
+
   it('goes back to the frozen head where fine-tuning diverges', async () => {
-    const { record } = await trainModel(
+    const { record } = await train(
       options('label', {
         fixed: { learningRate: 10, headLearningRate: 10, scale: 10_000, maxGradientNorm: 1e30 },
       }),
@@ -147,7 +167,7 @@ describe('trainModel', () => {
     const base = { name: 'spoiled', files: toyFiles({ weights: writeSafetensors(weights) }) }
     const spoiled = options('labels', { method: 'full' }, { base })
     for (const message of ['at step 1', 'in an earlier process']) {
-      await expect(trainModel(spoiled)).rejects.toMatchObject({
+      await expect(train(spoiled)).rejects.toMatchObject({
         code: 'training-diverged',
         message: expect.stringContaining(message),
       })
@@ -155,16 +175,16 @@ describe('trainModel', () => {
   })
 
   it('compares rows where asked to, and where there are few of a label', async () => {
-    const fixed = { learningRate: 1e-3, epochCount: 3 }
-    const asked = await trainModel(options('label', { method: 'contrastive', fixed }))
+    const fixed = { learningRate: 1e-3, epochCount: 3, dropout: 0.1, tokenDropout: 0 }
+    const asked = await train(options('label', { method: 'contrastive', fixed }))
     expect(asked.record.recipe.method).toBe('contrastive')
     expect(asked.record.metrics?.scores.accuracy).toBeGreaterThan(0.5)
-    const again = await trainModel(
+    const again = await train(
       options('label', {}, { plan: { kind: 'repeat', record: asked.record } }),
     )
     expect(again.parts.head).toEqual(asked.parts.head)
     const rows = toyRows('label', 30)
-    const few = await trainModel(options('label', { fixed }, { rows }))
+    const few = await train(options('label', { fixed }, { rows }))
     // Too few are held back to choose by: it is fitted on all of them untried, and says so.
     expect(few.record.tried.map(({ name }) => name)).toEqual(['head on the frozen encoder'])
     expect(few.record).toMatchObject({ recipe: { method: 'contrastive' }, rowsUsed: 'all' })
@@ -173,7 +193,7 @@ describe('trainModel', () => {
   })
 
   it('refuses to compare rows that have several labels, before anything is measured', async () => {
-    await expect(trainModel(options('labels', { method: 'contrastive' }))).rejects.toMatchObject({
+    await expect(train(options('labels', { method: 'contrastive' }))).rejects.toMatchObject({
       code: 'request-invalid',
       message: expect.stringContaining('several labels'),
     })
@@ -181,7 +201,7 @@ describe('trainModel', () => {
 
   it('refuses to balance rows that have several labels', async () => {
     const fixed = { classWeights: 'balanced' } as const
-    await expect(trainModel(options('labels', { fixed }))).rejects.toMatchObject({
+    await expect(train(options('labels', { fixed }))).rejects.toMatchObject({
       code: 'request-invalid',
       message: expect.stringContaining('several labels'),
     })
@@ -193,12 +213,12 @@ describe('trainModel', () => {
       probabilities: label === 'hello' ? { hello: 0.8, world: 0.2 } : { hello: 0.2, world: 0.8 },
     }))
     const fixed = { learningRate: 5e-3, headLearningRate: 0.1, epochCount: 20, temperature: 2 }
-    const { record } = await trainModel(options('label', { method: 'full', fixed }, { rows }))
+    const { record } = await train(options('label', { method: 'full', fixed }, { rows }))
     expect(record.metrics?.scores.accuracy).toBeGreaterThan(0.8)
   })
 
   it('refuses to repeat a run on other rows', async () => {
-    const { record } = await trainModel(options('label', { method: 'head' }))
+    const { record } = await train(options('label', { method: 'head' }))
     const rows = toyRows('label', 100)
     await expect(
       trainModel(options('label', {}, { rows, plan: { kind: 'repeat', record } })),

@@ -78,12 +78,14 @@ export interface TrainedModel {
   readonly parts: TrainedParts
   readonly record: RunRecord
   readonly notices: readonly string[]
+  /** Deletes what a broken-off run goes on from: for when the model is on disk. */
+  readonly discardState: () => Promise<void>
 }
 
 const CHECKPOINT_MS = 10_000
 
 /**
- * Trains, and cleans up its state once it is done.
+ * Trains. Its state stays until `discardState`, so that a run killed while its model is written comes to the same.
  * @throws request-invalid, training-diverged, cancelled, model-corrupt, runtime-failed, file-unreadable
  */
 export async function trainModel(options: TrainModelOptions): Promise<TrainedModel> {
@@ -137,11 +139,11 @@ export async function trainModel(options: TrainModelOptions): Promise<TrainedMod
           )
     const record = recordOf({ options, checked, split, encoded, chosen, identity, known, fit })
     const seconds = Math.round((clock.monotonic() - startMs) / 100) / 10
-    await rm(state.folder, { recursive: true, force: true })
     return {
       parts: { task, config, outputs: encoded.outputs, recipe: chosen.recipe, ...fit.parts },
       record: { ...record, seconds, time: new Date(clock.now()).toISOString() },
       notices: [...checked.notices, ...noticesOf(options, split, chosen)],
+      discardState: () => rm(state.folder, { recursive: true, force: true }),
     }
   } finally {
     await context.close()
