@@ -130,6 +130,36 @@ describe('readSafetensors', () => {
       fileOf(json({ a: entry([1], 0, 4), b: entry([1], 8, 12) }), 12),
       /b begins at 8, after a gap/,
     ],
+    [
+      'nests a type 10,000 deep',
+      fileOf(`{"a":{"dtype":${'['.repeat(1e4)}${']'.repeat(1e4)}}}`),
+      /a has the unknown type a list$/,
+    ],
+    [
+      'nests a shape 10,000 deep',
+      fileOf(`{"a":{"dtype":"F32","shape":${'['.repeat(1e4)}${']'.repeat(1e4)}}}`),
+      /no valid shape/,
+    ],
+    [
+      'names its type by a megabyte',
+      fileOf(json({ a: entry([1], 0, 4, 'F'.repeat(1e6)) }), 4),
+      /type "F{79}…"$/,
+    ],
+    [
+      'names a tensor by a megabyte',
+      fileOf(json({ ['a'.repeat(1e6)]: entry([2], 0, 4) }), 4),
+      /tensor "a{79}…" has 1000000 characters, more than 512$/,
+    ],
+    [
+      'names a megabyte twice',
+      fileOf(`{"${'a'.repeat(1e6)}":1,"${'a'.repeat(1e6)}":2}`),
+      /names "a{79}…" twice$/,
+    ],
+    [
+      'names a tensor by five million escapes',
+      fileOf(`{"${'\\u0061'.repeat(5e6)}":1}`),
+      /tensor "a{79}…" has 5000000 characters/,
+    ],
     ['has unused bytes at its end', fileOf(json({ a: entry([1], 0, 4) }), 9), /5 bytes at its end/],
   ]
   it.each(broken)('refuses a file that %s', (_what, file, message) => {

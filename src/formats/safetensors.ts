@@ -2,6 +2,7 @@
 import { UnderstudyError } from '../errors.ts'
 import { floatBitsToHalf, halfToFloatBits } from './half.ts'
 import { duplicateKey } from './json-keys.ts'
+import { show } from './show.ts'
 
 /** Element types of the format and their sizes in bytes. */
 export const SAFETENSORS_BYTES = {
@@ -37,6 +38,8 @@ export interface Safetensors {
 /** The reference implementation's limit on the header. */
 const MAX_HEADER_BYTES = 100_000_000
 const MAX_RANK = 16
+/** Several times what the deepest models need; messages and searches of other modules rely on it. */
+const MAX_NAME_CHARACTERS = 512
 
 /**
  * The tensors of a file, as views into `file`: nothing is copied.
@@ -159,7 +162,7 @@ function parseHeader(bytes: Uint8Array): Record<string, unknown> {
   }
   if (!isObject(header)) throw corrupt('its header is not a JSON object')
   const twice = duplicateKey(text)
-  if (twice !== undefined) throw corrupt(`its header names ${JSON.stringify(twice)} twice`)
+  if (twice !== undefined) throw corrupt(`its header names ${show(twice)} twice`)
   return header
 }
 
@@ -171,12 +174,17 @@ function parseMetadata(entry: unknown): Record<string, string> {
 }
 
 function parseEntry(name: string, entry: unknown, dataBytes: number) {
+  if (name.length > MAX_NAME_CHARACTERS) {
+    throw corrupt(
+      `the name of tensor ${show(name)} has ${name.length} characters, more than ${MAX_NAME_CHARACTERS}`,
+    )
+  }
   if (!isObject(entry)) throw corrupt(`tensor ${name} has no description`)
   const { dtype, shape, data_offsets: offsets } = entry
   if (typeof dtype !== 'string' || !Object.hasOwn(SAFETENSORS_BYTES, dtype)) {
-    throw corrupt(`tensor ${name} has the unknown type ${JSON.stringify(dtype)}`)
+    throw corrupt(`tensor ${name} has the unknown type ${show(dtype)}`)
   }
-  if (!isSizes(shape) || shape.length > MAX_RANK) throw corrupt(`tensor ${name} has no valid shape`)
+  if (!isSizes(shape)) throw corrupt(`tensor ${name} has no valid shape`)
   if (!isSizes(offsets) || offsets.length !== 2)
     throw corrupt(`tensor ${name} has no valid offsets`)
   const [begin, end] = offsets as [number, number]
@@ -211,7 +219,11 @@ function isObject(value: unknown): value is Record<string, unknown> {
 }
 
 function isSizes(value: unknown): value is number[] {
-  return Array.isArray(value) && value.every(size => Number.isSafeInteger(size) && size >= 0)
+  return (
+    Array.isArray(value) &&
+    value.length <= MAX_RANK &&
+    value.every(size => Number.isSafeInteger(size) && size >= 0)
+  )
 }
 
 function widen(bytes: Uint8Array, toFloatBits: (bits: number) => number): Float32Array {
