@@ -4,7 +4,10 @@ import {
   float16Tensor,
   float32Values,
   readSafetensors,
+  readSafetensorsHead,
   type SafetensorsTensor,
+  safetensorsHeadBytes,
+  safetensorsParts,
   writeSafetensors,
 } from './safetensors.ts'
 
@@ -188,5 +191,33 @@ describe('readSafetensors', () => {
         }
       }
     }
+  })
+})
+
+describe('safetensorsParts', () => {
+  it('are the bytes of the file, the tensors’ own', () => {
+    const tensors = new Map([
+      ['a', floats([1, 2], [2])],
+      ['b', floats([3], [])],
+    ])
+    const parts = safetensorsParts(tensors, { format: 'pt' })
+    expect(Buffer.concat(parts).equals(writeSafetensors(tensors, { format: 'pt' }))).toBe(true)
+    expect(parts.slice(1)).toEqual(Array.from(tensors.values(), ({ bytes }) => bytes))
+    expect(parts[1]?.buffer).toBe(tensors.get('a')?.bytes.buffer)
+  })
+
+  it('begin with a head that places tensors beyond what one array holds', () => {
+    const shared = { type: 'F32', shape: [1 << 18], bytes: new Uint8Array(1 << 20) } as const
+    const names = Array.from({ length: 5000 }, (_, i) => `t${i}`)
+    const parts = safetensorsParts(new Map(names.map(name => [name, shared])))
+    const head = parts[0] as Uint8Array
+    const fileBytes = parts.reduce((sum, { byteLength }) => sum + byteLength, 0)
+    expect(fileBytes).toBeGreaterThan(2 ** 32)
+    expect(safetensorsHeadBytes(head.subarray(0, 8), fileBytes)).toBe(head.byteLength)
+    const { spans } = readSafetensorsHead(head, fileBytes)
+    expect([...spans.keys()]).toEqual(names)
+    expect(spans.get('t0')?.begin).toBe(head.byteLength)
+    expect(spans.get('t4999')).toMatchObject({ begin: fileBytes - 2 ** 20, end: fileBytes })
+    expect(() => readSafetensorsHead(head, fileBytes - 1)).toThrow(/t4999 claims bytes/)
   })
 })
