@@ -27,6 +27,7 @@ export interface TrainingRuntime {
       readonly tensors?: ReadonlyMap<string, Uint8Array>
     },
   ): Promise<void>
+  /** One that is not loaded is fine. */
   unload(session: string): Promise<void>
   /** @throws runtime-failed */
   runInto(session: string, feeds: Feeds, outputs: Feeds): Promise<void>
@@ -95,7 +96,9 @@ const MODELS = ['gradients', 'update', 'norm', 'accumulate'] as const
 
 type ModelName = (typeof MODELS)[number]
 
-/** Loads the models of a step; frozen weights are handed over without a copy. Returns the name of each session. */
+/**
+ * Loads the models of a step, all or none; frozen weights are handed over without a copy. Returns the name of each session.
+ */
 async function loadModels({
   graph,
   optimizer,
@@ -106,11 +109,23 @@ async function loadModels({
   const hints = { isTraining: true, isRecomputing: graph.keep !== undefined }
   const { gradients, ...others } = compileTraining(graph, optimizer)
   const { model, tensors } = gradients
-  await runtime.load(session('gradients'), model, { ...hints, tensors })
-  for (const [name, bytes] of Object.entries(others)) {
-    await runtime.load(session(name as keyof typeof others), bytes, hints)
+  try {
+    await runtime.load(session('gradients'), model, { ...hints, tensors })
+    for (const [name, bytes] of Object.entries(others)) {
+      await runtime.load(session(name as keyof typeof others), bytes, hints)
+    }
+  } catch (error) {
+    await unloadModels(runtime, session).catch(() => {})
+    throw error
   }
   return session
+}
+
+async function unloadModels(
+  runtime: TrainingRuntime,
+  session: (model: ModelName) => string,
+): Promise<void> {
+  for (const model of MODELS) await runtime.unload(session(model))
 }
 
 /** Parameters per call of the update model: small enough for the cache, large enough to hide the call. Measured, docs/log.md. */
@@ -121,9 +136,10 @@ let openedCount = 0
 /** Compiles the graph, loads its models and starts from the initial values. */
 export async function openTrainer(options: TrainerOptions): Promise<Trainer> {
   const { optimizer, runtime } = options
-  const session = await loadModels(options)
   const arena = layOut(options.parameters, optimizer)
   const tables = (options.rows ?? []).map(spec => openRows(spec, optimizer))
+  // After all else that may fail: nobody would unload the models.
+  const session = await loadModels(options)
   let step = 0
 
   async function accumulate(batches: readonly MicroBatch[]) {
@@ -287,9 +303,7 @@ export async function openTrainer(options: TrainerOptions): Promise<Trainer> {
       }
       step = state.step
     },
-    async close() {
-      for (const model of MODELS) await runtime.unload(session(model))
-    },
+    close: () => unloadModels(runtime, session),
   }
 }
 

@@ -23,9 +23,13 @@ export {
   float32Tensor,
   float32Values,
   readSafetensors,
+  readSafetensorsHead,
   SAFETENSORS_BYTES,
   type Safetensors,
+  type SafetensorsSpan,
   type SafetensorsTensor,
   type SafetensorsType,
+  safetensorsHeadBytes,
+  safetensorsParts,
   writeSafetensors,
 } from './safetensors.ts'

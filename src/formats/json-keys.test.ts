@@ -12,3 +12,9 @@ it.each([
   JSON.parse(json)
   expect(duplicateKey(json)).toBe(expected)
 })
+
+it('takes a key of five million escapes as it takes any other, and deep nesting too', () => {
+  const key = '\\u0061'.repeat(5_000_000)
+  const deep = '['.repeat(1e5) + ']'.repeat(1e5)
+  expect(duplicateKey(`{"x":${deep},"${key}":1,"a":1,"a":2}`)).toBe('a')
+})

@@ -136,6 +136,19 @@ describe('readPeftAdapter', () => {
     expect([read.rank, read.alpha, read.dropout, read.taskType]).toEqual([8, 8, 0, null])
   })
 
+  it('takes what is saved whole by the end of a path, at any depth and with dots in it', () => {
+    const names = ['heads.classifier.weight', 'x.out.dense.inner.bias']
+    const saved = Object.fromEntries(names.map(name => [`base_model.model.${name}`, one]))
+    const read = readPeftAdapter(files({ modules_to_save: ['classifier', 'out.dense'] }, saved))
+    expect([...read.saved.keys()]).toEqual(names)
+    for (const modules_to_save of [
+      ['lassifier', 'out.dense'],
+      ['classifier', 'inner.bias'],
+    ]) {
+      expect(() => readPeftAdapter(files({ modules_to_save }, saved))).toThrow(/is neither/)
+    }
+  })
+
   const one = float32Tensor(Float32Array.of(1), [1])
   const withNaN = float32Tensor(Float32Array.of(1, 2, 3, 4, 5, Number.NaN), [2, 3])
   const huge = `{"peft_type":"LORA","x":"${'x'.repeat(1_000_000)}"}`
@@ -194,6 +207,16 @@ describe('readPeftAdapter', () => {
       /classifier.weight is neither/,
     ],
     [
+      'tensor named by 80 kB of dots',
+      files({ modules_to_save: ['x'] }, { [`base_model.model.${'a.'.repeat(4e4)}weight`]: one }),
+      /tensor "base_model.model.a.*…" has 80023 characters/,
+    ],
+    [
+      'more tensors than any adapter has',
+      files({}, Object.fromEntries(Array.from({ length: 20_000 }, (_, i) => [`t${i}`, one]))),
+      /it has 20002 tensors/,
+    ],
+    [
       'magnitudes of DoRA',
       files({}, { [`base_model.model.${QUERY}.lora_magnitude_vector`]: one }),
       /is neither/,
@@ -236,6 +259,13 @@ describe('readPeftAdapter', () => {
     ['alpha_pattern', { '.*': 2 }],
     ['some_future_key', 1],
   ]
+  it('shortens the name of a key it does not know', () => {
+    expectCorrupt(
+      () => readPeftAdapter(files({ ['k'.repeat(9e5)]: 1 })),
+      /sets k{99}… to 1, which is not plain LoRA/,
+    )
+  })
+
   it.each(other)('refuses other maths than LoRA’s: %s = %j', (key, value) => {
     expectCorrupt(() => readPeftAdapter(files({ [key]: value })), new RegExp(`sets ${key}`))
   })

@@ -48,6 +48,8 @@ export interface PeftFiles {
 /** PEFT wraps the model twice: names in its files begin with this. */
 const WRAPPED = 'base_model.model.'
 const MAX_MODULES = 4096
+/** Both matrices of each module, and as many tensors saved whole. */
+const MAX_TENSORS = 4 * MAX_MODULES
 
 /** What `B · A` is multiplied with. */
 export function loraScaling(
@@ -111,6 +113,7 @@ function sortTensors(
   tensors: ReadonlyMap<string, SafetensorsTensor>,
   modulesToSave: readonly string[],
 ): { halves: Map<string, Halves>; saved: Map<string, SafetensorsTensor> } {
+  if (tensors.size > MAX_TENSORS) throw corrupt(`it has ${tensors.size} tensors`)
   const halves = new Map<string, Halves>()
   const saved = new Map<string, SafetensorsTensor>()
   for (const [name, tensor] of tensors) {
@@ -133,8 +136,7 @@ function sortTensors(
 
 /** Whether a tensor belongs to a module in the list, or to one inside such a module. */
 function isSaved(tensor: string, modulesToSave: readonly string[]): boolean {
-  const path = tensor.split('.')
-  return path.some((_, i) => i > 0 && endsInOne(path.slice(0, i).join('.'), modulesToSave))
+  return modulesToSave.some(module => `.${tensor}`.includes(`.${module}.`))
 }
 
 interface ModuleTensors {

@@ -1,6 +1,8 @@
 /** `adapter_config.json` of PEFT: what a LoRA adapter is, without its numbers. Refuses whatever else changes the maths. */
 import { UnderstudyError } from '../errors.ts'
+import { clip } from '../util/index.ts'
 import { duplicateKey } from './json-keys.ts'
+import { show } from './show.ts'
 
 export interface PeftConfig {
   /** Rank of the matrices, and `alpha`, whose quotient scales them; a pattern may say otherwise for some modules. */
@@ -228,19 +230,10 @@ function patternsOf(
   return new Map(entries.map(([pattern, one]) => [pattern, read(json, `${key}.${pattern}`, one)]))
 }
 
-/** Foreign values, short enough for a message: what is nested is named only, since it may nest without end. */
-function show(value: unknown): string {
-  if (typeof value === 'object' && value !== null) {
-    return Array.isArray(value) ? 'a list' : 'an object'
-  }
-  const text = JSON.stringify(value) ?? 'nothing'
-  return text.length > 80 ? `${text.slice(0, 80)}…` : text
-}
-
 function unsupported(key: string, value: unknown): UnderstudyError {
   return new UnderstudyError(
     'model-corrupt',
-    `adapter_config.json sets ${key} to ${show(value)}, which is not plain LoRA as understood here`,
+    `adapter_config.json sets ${clip(key, 100)} to ${show(value)}, which is not plain LoRA as understood here`,
     {
       help: 'Train with LoraConfig’s defaults for that key, or merge with PEFT (merge_and_unload) and use the merged model.',
     },

@@ -4,7 +4,10 @@ import {
   float16Tensor,
   float32Values,
   readSafetensors,
+  readSafetensorsHead,
   type SafetensorsTensor,
+  safetensorsHeadBytes,
+  safetensorsParts,
   writeSafetensors,
 } from './safetensors.ts'
 
@@ -130,6 +133,36 @@ describe('readSafetensors', () => {
       fileOf(json({ a: entry([1], 0, 4), b: entry([1], 8, 12) }), 12),
       /b begins at 8, after a gap/,
     ],
+    [
+      'nests a type 10,000 deep',
+      fileOf(`{"a":{"dtype":${'['.repeat(1e4)}${']'.repeat(1e4)}}}`),
+      /a has the unknown type a list$/,
+    ],
+    [
+      'nests a shape 10,000 deep',
+      fileOf(`{"a":{"dtype":"F32","shape":${'['.repeat(1e4)}${']'.repeat(1e4)}}}`),
+      /no valid shape/,
+    ],
+    [
+      'names its type by a megabyte',
+      fileOf(json({ a: entry([1], 0, 4, 'F'.repeat(1e6)) }), 4),
+      /type "F{79}…"$/,
+    ],
+    [
+      'names a tensor by a megabyte',
+      fileOf(json({ ['a'.repeat(1e6)]: entry([2], 0, 4) }), 4),
+      /tensor "a{79}…" has 1000000 characters, more than 512$/,
+    ],
+    [
+      'names a megabyte twice',
+      fileOf(`{"${'a'.repeat(1e6)}":1,"${'a'.repeat(1e6)}":2}`),
+      /names "a{79}…" twice$/,
+    ],
+    [
+      'names a tensor by five million escapes',
+      fileOf(`{"${'\\u0061'.repeat(5e6)}":1}`),
+      /tensor "a{79}…" has 5000000 characters/,
+    ],
     ['has unused bytes at its end', fileOf(json({ a: entry([1], 0, 4) }), 9), /5 bytes at its end/],
   ]
   it.each(broken)('refuses a file that %s', (_what, file, message) => {
@@ -158,5 +191,33 @@ describe('readSafetensors', () => {
         }
       }
     }
+  })
+})
+
+describe('safetensorsParts', () => {
+  it('are the bytes of the file, the tensors’ own', () => {
+    const tensors = new Map([
+      ['a', floats([1, 2], [2])],
+      ['b', floats([3], [])],
+    ])
+    const parts = safetensorsParts(tensors, { format: 'pt' })
+    expect(Buffer.concat(parts).equals(writeSafetensors(tensors, { format: 'pt' }))).toBe(true)
+    expect(parts.slice(1)).toEqual(Array.from(tensors.values(), ({ bytes }) => bytes))
+    expect(parts[1]?.buffer).toBe(tensors.get('a')?.bytes.buffer)
+  })
+
+  it('begin with a head that places tensors beyond what one array holds', () => {
+    const shared = { type: 'F32', shape: [1 << 18], bytes: new Uint8Array(1 << 20) } as const
+    const names = Array.from({ length: 5000 }, (_, i) => `t${i}`)
+    const parts = safetensorsParts(new Map(names.map(name => [name, shared])))
+    const head = parts[0] as Uint8Array
+    const fileBytes = parts.reduce((sum, { byteLength }) => sum + byteLength, 0)
+    expect(fileBytes).toBeGreaterThan(2 ** 32)
+    expect(safetensorsHeadBytes(head.subarray(0, 8), fileBytes)).toBe(head.byteLength)
+    const { spans } = readSafetensorsHead(head, fileBytes)
+    expect([...spans.keys()]).toEqual(names)
+    expect(spans.get('t0')?.begin).toBe(head.byteLength)
+    expect(spans.get('t4999')).toMatchObject({ begin: fileBytes - 2 ** 20, end: fileBytes })
+    expect(() => readSafetensorsHead(head, fileBytes - 1)).toThrow(/t4999 claims bytes/)
   })
 })

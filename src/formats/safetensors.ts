@@ -2,6 +2,7 @@
 import { UnderstudyError } from '../errors.ts'
 import { floatBitsToHalf, halfToFloatBits } from './half.ts'
 import { duplicateKey } from './json-keys.ts'
+import { show } from './show.ts'
 
 /** Element types of the format and their sizes in bytes. */
 export const SAFETENSORS_BYTES = {
@@ -34,31 +35,73 @@ export interface Safetensors {
   readonly metadata: Readonly<Record<string, string>>
 }
 
+/** Where a tensor lies in its file: its first byte, and the one behind its last. */
+export interface SafetensorsSpan extends Omit<SafetensorsTensor, 'bytes'> {
+  readonly begin: number
+  readonly end: number
+}
+
+/** What stands before the tensors of a file. */
+export interface SafetensorsHead extends Pick<Safetensors, 'metadata'> {
+  readonly spans: ReadonlyMap<string, SafetensorsSpan>
+}
+
 /** The reference implementation's limit on the header. */
 const MAX_HEADER_BYTES = 100_000_000
+/** Of the number that the file begins with: how long the header behind it is. */
+const LENGTH_BYTES = 8
 const MAX_RANK = 16
+/** Several times what the deepest models need; messages and searches of other modules rely on it. */
+const MAX_NAME_CHARACTERS = 512
 
 /**
  * The tensors of a file, as views into `file`: nothing is copied.
  * @throws model-corrupt when the header lies, tensors overlap, leave gaps or reach past the end
  */
 export function readSafetensors(file: Uint8Array): Safetensors {
-  const { header, data } = splitFile(file)
-  const entries = Object.entries(parseHeader(header))
+  const { byteLength } = file
+  const head = file.subarray(0, safetensorsHeadBytes(file, byteLength))
+  const { spans, metadata } = readSafetensorsHead(head, byteLength)
   const tensors = new Map<string, SafetensorsTensor>()
-  let metadata: Record<string, string> = {}
-  const spans: { name: string; begin: number; end: number }[] = []
-  for (const [name, entry] of entries) {
-    if (name === '__metadata__') {
-      metadata = parseMetadata(entry)
-      continue
-    }
-    const { type, shape, begin, end } = parseEntry(name, entry, data.byteLength)
-    spans.push({ name, begin, end })
-    tensors.set(name, { type, shape, bytes: data.subarray(begin, end) })
+  for (const [name, { type, shape, begin, end }] of spans) {
+    tensors.set(name, { type, shape, bytes: file.subarray(begin, end) })
   }
-  requireGapless(spans, data.byteLength)
   return { tensors, metadata }
+}
+
+/**
+ * How long the head of a file is, by the file's first bytes: eight, or all where there are fewer.
+ * @throws model-corrupt when the file is shorter
+ */
+export function safetensorsHeadBytes(start: Uint8Array, fileBytes: number): number {
+  if (fileBytes < LENGTH_BYTES) throw corrupt(`the file has ${fileBytes} bytes, fewer than 8`)
+  const view = new DataView(start.buffer, start.byteOffset, start.byteLength)
+  const length = view.getBigUint64(0, true)
+  if (length > BigInt(MAX_HEADER_BYTES)) throw corrupt(`its header claims ${length} bytes`)
+  if (length > BigInt(fileBytes - LENGTH_BYTES)) {
+    throw corrupt(`its header claims ${length} bytes, the file has ${fileBytes}`)
+  }
+  return LENGTH_BYTES + Number(length)
+}
+
+/**
+ * Where the tensors of a file lie, for files too large to be read as a whole.
+ * @throws model-corrupt as `readSafetensors` does
+ */
+export function readSafetensorsHead(head: Uint8Array, fileBytes: number): SafetensorsHead {
+  const dataStart = head.byteLength
+  const dataBytes = fileBytes - dataStart
+  const spans = new Map<string, SafetensorsSpan>()
+  let metadata: Record<string, string> = {}
+  for (const [name, entry] of Object.entries(parseHeader(head.subarray(LENGTH_BYTES)))) {
+    if (name === '__metadata__') metadata = parseMetadata(entry)
+    else spans.set(name, parseEntry(name, entry, dataBytes))
+  }
+  requireGapless(spans, dataBytes)
+  for (const [name, { begin, end, ...rest }] of spans) {
+    spans.set(name, { ...rest, begin: dataStart + begin, end: dataStart + end })
+  }
+  return { spans, metadata }
 }
 
 /**
@@ -113,6 +156,21 @@ export function writeSafetensors(
   tensors: ReadonlyMap<string, SafetensorsTensor>,
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array<ArrayBuffer> {
+  const parts = safetensorsParts(tensors, metadata)
+  const file = new Uint8Array(parts.reduce((sum, { byteLength }) => sum + byteLength, 0))
+  let at = 0
+  for (const part of parts) {
+    file.set(part, at)
+    at += part.byteLength
+  }
+  return file
+}
+
+/** The same bytes in parts, for files too large for one array: the head, then those of each tensor, which are not copied. */
+export function safetensorsParts(
+  tensors: ReadonlyMap<string, SafetensorsTensor>,
+  metadata: Readonly<Record<string, string>> = {},
+): Uint8Array[] {
   const header: [string, unknown][] =
     Object.keys(metadata).length > 0 ? [['__metadata__', metadata]] : []
   let end = 0
@@ -121,31 +179,13 @@ export function writeSafetensors(
     end += tensor.bytes.byteLength
     header.push([name, { dtype: tensor.type, shape: tensor.shape, data_offsets: [begin, end] }])
   }
-  const json = JSON.stringify(Object.fromEntries(header))
-  const unpadded = new TextEncoder().encode(json)
+  const json = new TextEncoder().encode(JSON.stringify(Object.fromEntries(header)))
   // Spaces up to a multiple of 8 keep every view aligned, as the format recommends.
-  const headerBytes = Math.ceil(unpadded.byteLength / 8) * 8
-  const file = new Uint8Array(8 + headerBytes + end).fill(0x20, 8, 8 + headerBytes)
-  new DataView(file.buffer).setBigUint64(0, BigInt(headerBytes), true)
-  file.set(unpadded, 8)
-  let at = 8 + headerBytes
-  for (const tensor of tensors.values()) {
-    file.set(tensor.bytes, at)
-    at += tensor.bytes.byteLength
-  }
-  return file
-}
-
-function splitFile(file: Uint8Array): { header: Uint8Array; data: Uint8Array } {
-  if (file.byteLength < 8) throw corrupt(`the file has ${file.byteLength} bytes, fewer than 8`)
-  const view = new DataView(file.buffer, file.byteOffset, file.byteLength)
-  const length = view.getBigUint64(0, true)
-  if (length > BigInt(MAX_HEADER_BYTES)) throw corrupt(`its header claims ${length} bytes`)
-  if (length > BigInt(file.byteLength - 8)) {
-    throw corrupt(`its header claims ${length} bytes, the file has ${file.byteLength}`)
-  }
-  const end = 8 + Number(length)
-  return { header: file.subarray(8, end), data: file.subarray(end) }
+  const headerBytes = Math.ceil(json.byteLength / 8) * 8
+  const head = new Uint8Array(LENGTH_BYTES + headerBytes).fill(0x20)
+  new DataView(head.buffer).setBigUint64(0, BigInt(headerBytes), true)
+  head.set(json, LENGTH_BYTES)
+  return [head, ...Array.from(tensors.values(), ({ bytes }) => bytes)]
 }
 
 function parseHeader(bytes: Uint8Array): Record<string, unknown> {
@@ -159,7 +199,7 @@ function parseHeader(bytes: Uint8Array): Record<string, unknown> {
   }
   if (!isObject(header)) throw corrupt('its header is not a JSON object')
   const twice = duplicateKey(text)
-  if (twice !== undefined) throw corrupt(`its header names ${JSON.stringify(twice)} twice`)
+  if (twice !== undefined) throw corrupt(`its header names ${show(twice)} twice`)
   return header
 }
 
@@ -170,13 +210,19 @@ function parseMetadata(entry: unknown): Record<string, string> {
   return entry as Record<string, string>
 }
 
-function parseEntry(name: string, entry: unknown, dataBytes: number) {
+/** `begin` and `end` count from the first tensor. */
+function parseEntry(name: string, entry: unknown, dataBytes: number): SafetensorsSpan {
+  if (name.length > MAX_NAME_CHARACTERS) {
+    throw corrupt(
+      `the name of tensor ${show(name)} has ${name.length} characters, more than ${MAX_NAME_CHARACTERS}`,
+    )
+  }
   if (!isObject(entry)) throw corrupt(`tensor ${name} has no description`)
   const { dtype, shape, data_offsets: offsets } = entry
   if (typeof dtype !== 'string' || !Object.hasOwn(SAFETENSORS_BYTES, dtype)) {
-    throw corrupt(`tensor ${name} has the unknown type ${JSON.stringify(dtype)}`)
+    throw corrupt(`tensor ${name} has the unknown type ${show(dtype)}`)
   }
-  if (!isSizes(shape) || shape.length > MAX_RANK) throw corrupt(`tensor ${name} has no valid shape`)
+  if (!isSizes(shape)) throw corrupt(`tensor ${name} has no valid shape`)
   if (!isSizes(offsets) || offsets.length !== 2)
     throw corrupt(`tensor ${name} has no valid offsets`)
   const [begin, end] = offsets as [number, number]
@@ -192,10 +238,10 @@ function parseEntry(name: string, entry: unknown, dataBytes: number) {
 }
 
 /** The format allows neither overlap nor unused bytes: a file cannot hide anything. */
-function requireGapless(spans: { name: string; begin: number; end: number }[], total: number) {
-  spans.sort((a, b) => a.begin - b.begin || a.end - b.end)
+function requireGapless(spans: ReadonlyMap<string, SafetensorsSpan>, total: number): void {
+  const inOrder = [...spans].sort(([, a], [, b]) => a.begin - b.begin || a.end - b.end)
   let at = 0
-  for (const { name, begin, end } of spans) {
+  for (const [name, { begin, end }] of inOrder) {
     if (begin !== at) {
       throw corrupt(
         `tensor ${name} begins at ${begin}, ${begin < at ? 'inside' : 'after a gap behind'} the one that ends at ${at}`,
@@ -211,7 +257,11 @@ function isObject(value: unknown): value is Record<string, unknown> {
 }
 
 function isSizes(value: unknown): value is number[] {
-  return Array.isArray(value) && value.every(size => Number.isSafeInteger(size) && size >= 0)
+  return (
+    Array.isArray(value) &&
+    value.length <= MAX_RANK &&
+    value.every(size => Number.isSafeInteger(size) && size >= 0)
+  )
 }
 
 function widen(bytes: Uint8Array, toFloatBits: (bits: number) => number): Float32Array {

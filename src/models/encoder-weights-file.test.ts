@@ -77,3 +77,21 @@ describe('writeEncoderWeights', () => {
     expect(() => readEncoderWeights(original, pools)).toThrow(/no tensor pooler.dense.weight/)
   })
 })
+
+describe('readClassifier', () => {
+  it('wants both tensors or neither', () => {
+    const { tensors } = readSafetensors(writeEncoderWeights(weights, config, { classifier }))
+    const without = (...names: string[]) =>
+      new Map([...tensors].filter(([name]) => !names.includes(name)))
+    const [weight, bias] = ['classifier.weight', 'classifier.bias']
+    expect(readClassifier(without(weight, bias), { inSize: 8 })).toBeUndefined()
+    for (const missing of [weight, bias]) {
+      expect(() => readClassifier(without(missing), { inSize: 8 })).toThrow(
+        expect.objectContaining({
+          code: 'model-corrupt',
+          message: expect.stringContaining(missing),
+        }),
+      )
+    }
+  })
+})

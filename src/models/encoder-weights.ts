@@ -117,7 +117,10 @@ export function readClassifier(
   { inSize, path = CLASSIFIER }: { readonly inSize: number; readonly path?: string },
 ): Linear | undefined {
   const weight = tensors.get(`${path}.weight`)
-  if (weight === undefined) return undefined
+  if (weight === undefined) {
+    if (tensors.has(`${path}.bias`)) throw corrupt(`it has ${path}.bias without ${path}.weight`)
+    return undefined
+  }
   const outSize = weight.shape[0] ?? 0
   if (outSize < 1) throw corrupt(`${path}.weight is [${weight.shape}]`)
   const take = shapedTaker(tensors, '')

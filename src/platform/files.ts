@@ -1,7 +1,7 @@
 /** Files as Node sees them: atomic writes and hashes. Knows nothing of what is in them. */
 import { createHash, hash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { mkdir, open, rename, rm, stat } from 'node:fs/promises'
+import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { randomHex } from '../util/index.ts'
 
@@ -18,16 +18,20 @@ export async function sha256File(path: string): Promise<string> {
 }
 
 /**
- * Writes a file so that readers see the old content or the new, never half of it, also after a crash.
+ * Writes a file so that readers see the old content or the new, never half of it, also after a crash. Parts are written one
+ * after another, so that what is too large for one array can be written too; they must not change meanwhile.
  * @throws the file system's own error, with nothing left behind
  */
-export async function writeFileAtomic(path: string, data: string | Uint8Array): Promise<void> {
+export async function writeFileAtomic(
+  path: string,
+  data: string | Uint8Array | readonly Uint8Array[],
+): Promise<void> {
   await makeFolder(dirname(path))
   const temporary = `${path}.${randomHex(6)}.tmp`
   try {
     const file = await open(temporary, 'wx')
     try {
-      await file.writeFile(data)
+      for (const part of Array.isArray(data) ? data : [data]) await file.writeFile(part)
       await file.sync()
     } finally {
       await file.close()
@@ -37,6 +41,29 @@ export async function writeFileAtomic(path: string, data: string | Uint8Array): 
     await rm(temporary, { force: true })
     throw error
   }
+}
+
+/** What one read asks for at most: the system gives no more than 2 GiB at once, and Node refuses to ask for that. */
+const READ_BYTES = 1 << 26
+
+/**
+ * Fills an array with a file's bytes from `position` on.
+ * @returns how many there were: fewer than asked for where the file ends
+ * @throws the file system's own error
+ */
+export async function readRange(
+  file: FileHandle,
+  into: Uint8Array,
+  { position, chunkBytes = READ_BYTES }: { position: number; chunkBytes?: number | undefined },
+): Promise<number> {
+  let at = 0
+  while (at < into.byteLength) {
+    const part = into.subarray(at, at + chunkBytes)
+    const { bytesRead } = await file.read(part, 0, part.byteLength, position + at)
+    if (bytesRead === 0) break
+    at += bytesRead
+  }
+  return at
 }
 
 /**

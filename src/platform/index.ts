@@ -2,7 +2,7 @@
 
 export { kernelFamily } from './cpu.ts'
 export { builtModule } from './entry.ts'
-export { makeFolder, sha256, sha256File, writeFileAtomic } from './files.ts'
+export { makeFolder, readRange, sha256, sha256File, writeFileAtomic } from './files.ts'
 export { lowerPriority, type Priority } from './priority.ts'
 export {
   currentProcess,

@@ -13,3 +13,11 @@ export async function makeStateFolder(folder: string): Promise<void> {
     })
   }
 }
+
+/** What a file of such a folder is where it is there and cannot be read: going on without it would write over it. */
+export function unreadable(path: string, cause: unknown): UnderstudyError {
+  return new UnderstudyError('file-unreadable', `${path} cannot be read.`, {
+    help: 'Check the disk and its permissions, or delete the file’s folder to start this training from its beginning.',
+    cause,
+  })
+}

@@ -17,7 +17,9 @@ import {
   sgd,
   Tanh,
   type TensorData,
+  type TrainerOptions,
   type TrainingGraph,
+  type TrainingRuntime,
   type Value,
 } from '../../src/engine/index.ts'
 import { openInProcessRuntime } from '../../src/runtimes/index.ts'
@@ -178,6 +180,44 @@ describe('a step', () => {
       message: expect.stringContaining('step 1'),
     })
     close(trainer.values.get('w1'), START.w1)
+  })
+})
+
+describe('a trainer that cannot be opened', () => {
+  /** Names of sessions loaded and not unloaded, in a runtime that refuses the load with this number. */
+  async function leftOpen(refused: number, more: Partial<TrainerOptions> = {}): Promise<string[]> {
+    const loaded = new Set<string>()
+    let loadCount = 0
+    const counting: TrainingRuntime = {
+      async load(session) {
+        if (++loadCount === refused) throw new Error('refused')
+        loaded.add(session)
+      },
+      async unload(session) {
+        loaded.delete(session)
+      },
+      async runInto() {},
+    }
+    const initial = START.w1
+    const parameters = [{ input: w1, initial, isDecayed: true }]
+    const opening = openTrainer({
+      graph,
+      parameters,
+      optimizer: sgd(),
+      runtime: counting,
+      ...more,
+    })
+    await expect(opening).rejects.toThrow()
+    return [...loaded]
+  }
+
+  it.each([1, 2, 3, 4])('leaves no model loaded where load %i fails', async refused => {
+    expect(await leftOpen(refused)).toEqual([])
+  })
+
+  it('leaves no model loaded where parameters cannot be laid out', async () => {
+    const parameters = [{ input: w1, initial: new Float32Array(1), isDecayed: true }]
+    expect(await leftOpen(0, { parameters })).toEqual([])
   })
 })
 

@@ -232,6 +232,19 @@ describe('fineTune', () => {
   })
 
   it.each([
+    'qeury',
+    'LayerNorm',
+  ])('refuses adapters for modules that the encoder does not have: %s', async target => {
+    await expect(
+      fineTune(options({ method: 'lora', targetModules: [target] })),
+    ).rejects.toMatchObject({
+      code: 'request-invalid',
+      message: expect.stringContaining(target),
+      help: expect.stringContaining('attention.self.query'),
+    })
+  })
+
+  it.each([
     ['no rows', { sequences: [], targets: new Float32Array(0), weights: new Float32Array(0) }],
     ['one class', { classCount: 1, targets: new Float32Array(64).fill(1) }],
     ['a target too few', { targets: new Float32Array(3) }],

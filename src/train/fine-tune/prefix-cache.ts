@@ -41,8 +41,6 @@ export function prefixBytes(sequences: readonly (readonly number[])[], hiddenSiz
 export async function computePrefix(options: PrefixOptions): Promise<PrefixCache> {
   const { config, sequences, runtime, pace, onProgress } = options
   const { hiddenSize } = config
-  const session = newId('job')
-  await runtime.load(session, prefixGraph(options))
   const starts = new Float64Array(sequences.length)
   sequences.reduce((at, one, row) => {
     starts[row] = at
@@ -55,6 +53,8 @@ export async function computePrefix(options: PrefixOptions): Promise<PrefixCache
     createRng('prefix'),
   )
   let doneCount = 0
+  const session = newId('job')
+  await runtime.load(session, prefixGraph(options))
   try {
     for (const rows of plan) {
       await pace.breathe()

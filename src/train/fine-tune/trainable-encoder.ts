@@ -7,6 +7,7 @@ import {
   type ParameterSpec,
   type RowsSpec,
 } from '../../engine/index.ts'
+import { UnderstudyError } from '../../errors.ts'
 import {
   EMBEDDING_NORM,
   type EncoderConfig,
@@ -51,6 +52,7 @@ export interface TrainableOptions {
   readonly rng: Rng
 }
 
+/** @throws request-invalid when LoRA finds none of its target modules: the head alone would train */
 export function trainableEncoder(options: TrainableOptions): TrainableEncoder {
   const { config, weights, recipe } = options
   const frozen = frozenModules(config, weights)
@@ -68,6 +70,7 @@ export function trainableEncoder(options: TrainableOptions): TrainableEncoder {
         ? adaptedLayer(i, layer, frozen.layers[i] as LayerModules, options, parameters)
         : trainedLayer(i, layer, config, parameters),
   )
+  if (recipe.method === 'lora' && parameters.length === 0) throw noTargets(recipe)
   const areEmbeddingsTrained = recipe.method === 'full' && recipe.layerCount === null
   const lower = areEmbeddingsTrained ? trainedEmbeddings(options, parameters, rows) : frozen
   return { modules: { ...lower, layers }, firstLayer, parameters, rows }
@@ -178,4 +181,16 @@ function mapLayer(module: (name: keyof LayerWeights) => Layer): LayerModules {
   return Object.fromEntries(
     Object.keys(PATHS).map(name => [name, module(name as keyof LayerWeights)]),
   ) as Record<keyof LayerModules, Layer> as LayerModules
+}
+
+function noTargets({ targetModules }: TrainableOptions['recipe']): UnderstudyError {
+  const known = Object.values(LAYER_LINEARS).map(({ path }) => path)
+  return new UnderstudyError(
+    'request-invalid',
+    `recipe.targetModules: the encoder has no linear module ${targetModules.join(' or ')}`,
+    {
+      help: `Name some of ${known.join(', ')}, or the ends of them.`,
+      details: { param: 'recipe.targetModules' },
+    },
+  )
 }

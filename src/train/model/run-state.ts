@@ -6,7 +6,7 @@ import { UnderstudyError } from '../../errors.ts'
 import { sha256, writeFileAtomic } from '../../platform/index.ts'
 import { canonicalJson } from '../../util/index.ts'
 import { parseRecipe, type Recipe } from '../fine-tune/recipe.ts'
-import { makeStateFolder } from '../state-folder.ts'
+import { makeStateFolder, unreadable } from '../state-folder.ts'
 import type { RunRecord, Tried } from './run-record.ts'
 
 /** Decisions of the search that must not be taken anew: they depended on timing. */
@@ -45,7 +45,10 @@ export async function openRunState(stateDir: string, order: unknown): Promise<Ru
   const folder = join(stateDir, sha256(canonicalJson(order)).slice(0, 16))
   const path = join(folder, 'state.json')
   await makeStateFolder(folder)
-  const text = await readFile(path, 'utf8').catch(() => null)
+  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return null
+    throw unreadable(path, error)
+  })
   return {
     folder,
     search: text === null ? NOTHING : parseState(path, text),
