@@ -112,6 +112,8 @@ export interface FineTuned {
 
 /** Rows of a batch at most, beside `batchTokens`. */
 const MAX_ROWS = 32
+/** Times what the last checkpoint took to write: a large state must not take the time that it is to save. */
+const WRITES_APART = 10
 /** Of frozen states kept; a gigabyte is 45,000 requests of 16 tokens. */
 const MEMORY_BYTES = 1 << 30
 
@@ -328,9 +330,11 @@ async function openKeeper(
   const lossSums = kept?.lossSums ?? Array.from({ length: epochCount }, () => 0)
   const heldBackLosses = kept?.heldBackLosses ?? []
   let writtenMs = clock.monotonic()
+  let tookMs = 0
   let writtenStep = trainer.step
   const write = async (): Promise<void> => {
     if (checkpoint === undefined || trainer.step === writtenStep) return
+    const startMs = clock.monotonic()
     const { step, buffers } = trainer.state()
     const progress: Checkpoint['progress'] = { lossSums, heldBackLosses }
     await writeCheckpoint(checkpoint.path, {
@@ -339,6 +343,7 @@ async function openKeeper(
       progress,
     })
     writtenMs = clock.monotonic()
+    tookMs = writtenMs - startMs
     writtenStep = step
   }
   return {
@@ -348,7 +353,8 @@ async function openKeeper(
       const { everySteps, everyMs } = checkpoint ?? {}
       const isDue =
         (everySteps !== undefined && trainer.step % everySteps === 0) ||
-        (everyMs !== undefined && clock.monotonic() - writtenMs >= everyMs)
+        (everyMs !== undefined &&
+          clock.monotonic() - writtenMs >= Math.max(everyMs, WRITES_APART * tookMs))
       if (isDue) await write()
     },
     /** A run that is cancelled in `work` is kept first. */
