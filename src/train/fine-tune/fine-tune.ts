@@ -9,7 +9,7 @@ import {
 } from '../../engine/index.ts'
 import { assert } from '../../errors.ts'
 import type { EncoderConfig, EncoderWeights } from '../../models/index.ts'
-import { type Clock, createRng, systemClock } from '../../util/index.ts'
+import { type Clock, createRng } from '../../util/index.ts'
 import {
   checkRows,
   classesOf,
@@ -20,7 +20,6 @@ import {
 } from '../model/training-rows.ts'
 import type { Pace } from '../pace.ts'
 import { openBest } from './best-epoch.ts'
-import { type Checkpoint, readCheckpoint, writeCheckpoint } from './checkpoint.ts'
 import { planClassEpoch } from './class-batches.ts'
 import {
   type ClassifierGraph,
@@ -30,6 +29,7 @@ import {
 } from './classifier-graph.ts'
 import { dropoutMask } from './dropout.ts'
 import { type Forward, openForward } from './forward.ts'
+import { type CheckpointOptions, openKeeper } from './keeper.ts'
 import { scheduleOf } from './learning-rate.ts'
 import { computePrefix, type PrefixCache, prefixBytes } from './prefix-cache.ts'
 import type { Recipe } from './recipe.ts'
@@ -63,14 +63,6 @@ export interface FineTuneOptions {
   /** Asked before every step: true ends training there, with the weights of the best epoch where one was looked at. */
   readonly stopWhen?: () => boolean
   readonly clock?: Clock
-}
-
-export interface CheckpointOptions {
-  readonly path: string
-  readonly runId: string
-  readonly everySteps?: number
-  /** Milliseconds of training between two checkpoints. */
-  readonly everyMs?: number
 }
 
 export interface HeldBack {
@@ -112,8 +104,6 @@ export interface FineTuned {
 
 /** Rows of a batch at most, beside `batchTokens`. */
 const MAX_ROWS = 32
-/** Times what the last checkpoint took to write: a large state must not take the time that it is to save. */
-const WRITES_APART = 10
 /** Of frozen states kept; a gigabyte is 45,000 requests of 16 tokens. */
 const MEMORY_BYTES = 1 << 30
 
@@ -200,7 +190,11 @@ async function runEpochs(trainer: Trainer, run: Run): Promise<Ended> {
   const rate = scheduleOf(recipe, epochs.flat().length)
   const layOut = layOutOptions(run)
   const best = openBest(trainer)
-  const keeper = await openKeeper(trainer, { run, best, epochCount: epochs.length })
+  const keeper = await openKeeper(trainer, {
+    ...run,
+    best,
+    epochCount: epochs.length,
+  })
   const { lossSums, heldBackLosses } = keeper
   const last = Math.min(recipe.stopAfterEpoch ?? epochs.length, epochs.length)
   const progress = startProgress(run, epochs.slice(0, last).flat().length)
@@ -313,60 +307,6 @@ function logitsNow(trainer: Trainer, run: Run): Promise<Float32Array> {
     return trainer.values.get(name) ?? table ?? new Float32Array(0)
   }
   return forward.logits({ ...rows, subset: heldBack.subset }, { valuesOf, prefix, pace })
-}
-
-/** Takes up where an earlier run stopped, and writes down how far this one is. */
-async function openKeeper(
-  trainer: Trainer,
-  { run, best, epochCount }: { run: Run; best: ReturnType<typeof openBest>; epochCount: number },
-) {
-  const { checkpoint, clock = systemClock } = run
-  const resumed = checkpoint && (await readCheckpoint(checkpoint.path, checkpoint.runId))
-  if (resumed) {
-    trainer.restore(resumed.state)
-    best.load(resumed.state.buffers)
-  }
-  const kept = resumed?.progress as { lossSums?: number[]; heldBackLosses?: number[] } | undefined
-  const lossSums = kept?.lossSums ?? Array.from({ length: epochCount }, () => 0)
-  const heldBackLosses = kept?.heldBackLosses ?? []
-  let writtenMs = clock.monotonic()
-  let tookMs = 0
-  let writtenStep = trainer.step
-  const write = async (): Promise<void> => {
-    if (checkpoint === undefined || trainer.step === writtenStep) return
-    const startMs = clock.monotonic()
-    const { step, buffers } = trainer.state()
-    const progress: Checkpoint['progress'] = { lossSums, heldBackLosses }
-    await writeCheckpoint(checkpoint.path, {
-      runId: checkpoint.runId,
-      state: { step, buffers: { ...buffers, ...best.buffers() } },
-      progress,
-    })
-    writtenMs = clock.monotonic()
-    tookMs = writtenMs - startMs
-    writtenStep = step
-  }
-  return {
-    lossSums,
-    heldBackLosses,
-    async afterStep(): Promise<void> {
-      const { everySteps, everyMs } = checkpoint ?? {}
-      const isDue =
-        (everySteps !== undefined && trainer.step % everySteps === 0) ||
-        (everyMs !== undefined &&
-          clock.monotonic() - writtenMs >= Math.max(everyMs, WRITES_APART * tookMs))
-      if (isDue) await write()
-    },
-    /** A run that is cancelled in `work` is kept first. */
-    async orKeep<Result>(work: () => Promise<Result>): Promise<Result> {
-      try {
-        return await work()
-      } catch (error) {
-        await write()
-        throw error
-      }
-    },
-  }
 }
 
 function groupsOf(batches: number[][], size: number): number[][][] {

@@ -11,12 +11,12 @@ import { type Clock, createRng } from '../../util/index.ts'
 import { checkComparable } from '../fine-tune/contrastive.ts'
 import { embedRows } from '../fine-tune/embed-rows.ts'
 import {
-  type CheckpointOptions,
   type FineTuned,
   type FineTuneOptions,
   fineTune,
   type StepProgress,
 } from '../fine-tune/fine-tune.ts'
+import type { CheckpointOptions } from '../fine-tune/keeper.ts'
 import { measureMsPerRow, PROBE_ROWS } from '../fine-tune/measure-pace.ts'
 import { computePrefix, type PrefixCache, prefixBytes } from '../fine-tune/prefix-cache.ts'
 import type { Recipe } from '../fine-tune/recipe.ts'
