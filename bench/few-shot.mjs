@@ -4,7 +4,7 @@
  *
  *   npm run build && node bench/few-shot.mjs --model FOLDER [--data ../shared/data] [--dataset banking77] [--draws 0,1,2,3,4]
  *     [--per-class 10] [--evaluation 2000] [--threads 2] [--methods head,auto] [--budget 3m] [--cache .cache/few-shot] [--out FILE]
- *     [--python PYTHON [--setfit-iterations 20]]
+ *     [--python PYTHON [--setfit-iterations 20] [--setfit-device cpu]]
  *
  * `head` is logistic regression on frozen embeddings; `auto` is what a user gets who asks for nothing.
  *
@@ -37,6 +37,7 @@ const { values: options } = parseArgs({
     out: { type: 'string' },
     python: { type: 'string' },
     'setfit-iterations': { type: 'string', default: '20' },
+    'setfit-device': { type: 'string', default: 'cpu' },
   },
 })
 if (options.model === undefined)
@@ -122,6 +123,7 @@ function writeJob(path, evaluation, { seed, iterations }) {
     modelFolder: resolve(options.model),
     draws: [draw],
     evaluation: 'evaluation.csv',
+    device: options['setfit-device'],
     arguments: iterations > 0 ? { num_iterations: iterations } : {},
   }
   writeFileSync(path, JSON.stringify(job))

@@ -1,7 +1,7 @@
 """SetFit with its defaults on given draws, from the same encoder folder.
 
 Job: {modelFolder, draws: [[{text, label}]], evaluation: CSV (columns text and label)}. Settings beside SetFit's defaults, if
-any, in `arguments` ({num_iterations: 20}, …), as its TrainingArguments call them.
+any, in `arguments` ({num_iterations: 20}, …), as its TrainingArguments call them; `device` is PyTorch's name of one.
 
 Result: {draws: [{accuracy, fitSeconds, predictSeconds, trainCount}], meanAccuracy}.
 """
@@ -28,7 +28,7 @@ def one_draw(job, rows, evaluation):
     from sklearn.linear_model import LogisticRegression
 
     start = time.perf_counter()
-    body = SentenceTransformer(job["modelFolder"], device="cpu")
+    body = SentenceTransformer(job["modelFolder"], device=job.get("device", "cpu"))
     # The body comes from a folder without a SetFit head, so the head is given: the one that SetFit makes by default.
     model = SetFitModel(model_body=body, model_head=LogisticRegression(), labels=None)
     with tempfile.TemporaryDirectory() as scratch:
