@@ -341,7 +341,10 @@ function cardOf(record: RunRecord): ModelCardRecord {
     task: CARD_TASKS[task],
     labels,
     dataWindow: null,
-    rowCounts,
+    rowCounts: {
+      training: rowCounts.training ?? 0,
+      [rowsUsed === 'all' ? 'of these, held back at first' : 'held back']: rowCounts.selection ?? 0,
+    },
     recipe,
     metrics: Object.entries(metrics?.scores ?? {}).map(([name, value]) => ({
       name,
@@ -353,7 +356,9 @@ function cardOf(record: RunRecord): ModelCardRecord {
     notTested: [
       'Texts from elsewhere than the file it was trained on.',
       'Fairness, safety and robustness against inputs made to mislead it.',
-      'The recipe was chosen on the inner split, so its figures are a little too good.',
+      metrics === null
+        ? 'The model itself: no rows were held back from it, or from a fit of its recipe.'
+        : 'The recipe was chosen on the inner split, so its figures are a little too good.',
     ],
     licence: null,
     versions,

@@ -7,11 +7,21 @@ export async function makeStateFolder(folder: string): Promise<void> {
   try {
     await mkdir(folder, { recursive: true })
   } catch (cause) {
-    throw new UnderstudyError('file-unreadable', `${folder} cannot be written.`, {
-      help: 'Check free space and permissions of the data folder.',
-      cause,
-    })
+    throw unwritable(folder, cause)
   }
+}
+
+/** A disk that is full, most of the time. What was written before is still there. */
+export function unwritable(path: string, cause: unknown): UnderstudyError {
+  const { code } = cause as NodeJS.ErrnoException
+  return new UnderstudyError(
+    'file-unreadable',
+    `${path} cannot be written: ${code ?? 'unknown'}.`,
+    {
+      help: 'Check free space and permissions of the data folder, and run the same again: it goes on from there.',
+      cause,
+    },
+  )
 }
 
 /** What a file of such a folder is where it is there and cannot be read: going on without it would write over it. */

@@ -93,6 +93,16 @@ describe('a checkpoint', () => {
     })
   })
 
+  it('that cannot be written says what to do', async () => {
+    const path = join(folder, 'taken')
+    await mkdir(path)
+    await expect(writeCheckpoint(path, checkpoint)).rejects.toMatchObject({
+      code: 'file-unreadable',
+      message: expect.stringContaining('cannot be written: EISDIR'),
+      help: expect.stringContaining('free space'),
+    })
+  })
+
   it('that the system does not give is no damaged one', async () => {
     const path = join(folder, 'folder')
     await mkdir(path)

@@ -28,6 +28,8 @@ export interface RunRecord {
   readonly task: TrainTask
   readonly base: string
   readonly weightsHash: string
+  /** Of how the base cuts texts and pools tokens; runs from before it was kept have none. */
+  readonly readingHash?: string
   readonly dataHash: string
   /** Of all rows given, `textsHash`. */
   readonly textsHash: string
@@ -54,13 +56,13 @@ export interface RunRecord {
 /** What decides the weights beside the recipe. */
 export type RunIdentity = Pick<
   RunRecord,
-  'recipe' | 'weightsHash' | 'dataHash' | 'rowsUsed' | 'seed' | 'memoryBytes'
+  'recipe' | 'weightsHash' | 'readingHash' | 'dataHash' | 'rowsUsed' | 'seed' | 'memoryBytes'
 >
 
 /** 16 hexadecimal digits. */
 export function runId(identity: RunIdentity): string {
-  const { recipe, weightsHash, dataHash, rowsUsed, seed, memoryBytes } = identity
-  const more = { dataHash, rowsUsed, seed, memoryBytes }
+  const { recipe, weightsHash, readingHash, dataHash, rowsUsed, seed, memoryBytes } = identity
+  const more = { dataHash, rowsUsed, seed, memoryBytes, ...(readingHash && { readingHash }) }
   return recipeId(recipe, { weightsHash, dataHash: sha256(canonicalJson(more)) })
 }
 
@@ -73,6 +75,7 @@ const recordSchema = z.looseObject({
   seed: z.int(),
   memoryBytes: z.number(),
   weightsHash: z.string(),
+  readingHash: z.string().optional(),
   dataHash: z.string(),
 })
 

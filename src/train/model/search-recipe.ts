@@ -53,6 +53,7 @@ const BYTES_PER_UNIT = 4 * 40
 const BATCH_SHARE = 0.25
 const EPOCHS_WORTH_MEASURING = 2
 const HEAD_NAME = 'head on the frozen encoder'
+const GUESS_NAME = 'contrastive'
 
 /**
  * Goes on where an earlier search of the same order stopped. Without rows held back it takes its best guess.
@@ -133,8 +134,8 @@ async function guessInTime(search: Search): Promise<Recipe | null> {
   const { encoded, split } = context
   const guess = fewShotGuess(candidateOptions(search), split.selection.length)
   if (guess === null) return null
-  context.onProgress?.({ stage: 'measuring', done: 0, total: 0, note: 'contrastive' })
-  const msPerRow = await paceOf(search, { name: 'contrastive', recipe: guess })
+  context.onProgress?.({ stage: 'measuring', done: 0, total: 0, note: GUESS_NAME })
+  const msPerRow = await paceOf(search, { name: GUESS_NAME, recipe: guess })
   if (msPerRow === null) return null
   const epochCount = planEpochs({
     epochCount: guess.epochCount,
@@ -142,7 +143,16 @@ async function guessInTime(search: Search): Promise<Recipe | null> {
     rowCount: encoded.sequences.length,
     leftMs: leftOfBudget(search),
   })
-  return epochCount === null ? null : { ...guess, epochCount }
+  if (epochCount !== null) return { ...guess, epochCount }
+  const nothing = { metrics: null, epochLosses: [], heldBackLosses: [], seconds: 0 } as const
+  search.tried.push({
+    ...nothing,
+    name: GUESS_NAME,
+    recipe: guess,
+    isRefit: false,
+    ended: 'out of time',
+  })
+  return null
 }
 
 function candidateOptions(search: Search): CandidateOptions {

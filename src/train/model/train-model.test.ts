@@ -7,6 +7,7 @@ import { toyFiles, toyWeights } from '../../models/__fixtures__/toy-bert.ts'
 import { openInProcessRuntime } from '../../runtimes/index.ts'
 import { toyRows } from './__fixtures__/toy-rows.ts'
 import type { TrainTask } from './labelled-rows.ts'
+import { runId } from './run-record.ts'
 import { type TrainedModel, type TrainModelOptions, trainModel } from './train-model.ts'
 
 const runtime = await openInProcessRuntime({ threads: 1 })
@@ -148,6 +149,48 @@ describe('trainModel', () => {
     expect(again.parts.head).toEqual(lost.parts.head)
     expect(again.record.id).toBe(lost.record.id)
     expect(again.record.metrics).toEqual(lost.record.metrics)
+  })
+
+  it('is another run with another tokenizer, which does not repeat it', async () => {
+    const rows = toyRows('label', 60)
+    const plan = { method: 'head' } as const
+    const { record } = await train(options('label', plan, { rows }))
+    const files = toyFiles()
+    const other = { name: 'toy', files: { ...files, tokenizerConfig: '{"do_lower_case":true}' } }
+    const renamed = await train(options('label', plan, { rows, base: other }))
+    expect(renamed.record.id).not.toBe(record.id)
+    const again = options('label', {}, { rows, base: other, plan: { kind: 'repeat', record } })
+    await expect(train(again)).rejects.toThrow(/another configuration or tokenizer of toy/)
+  })
+
+  it('repeats a run from before tokenizers were looked at, under its own name', async () => {
+    const { record } = await train(options('label', { method: 'head' }))
+    const { readingHash: _, ...older } = record
+    const old = { ...older, id: runId(older) }
+    expect(old.id).not.toBe(record.id)
+    const again = await train(options('label', {}, { plan: { kind: 'repeat', record: old } }))
+    expect(again.record.id).toBe(old.id)
+  })
+
+  it('says that a base does not answer with numbers', async () => {
+    const weights = toyWeights()
+    const norm = 'encoder.layer.1.output.LayerNorm.weight'
+    const { shape } = weights.get(norm) ?? { shape: [8] }
+    weights.set(norm, float32Tensor(new Float32Array(8).fill(Number.NaN), shape))
+    const base = { name: 'spoiled', files: toyFiles({ weights: writeSafetensors(weights) }) }
+    for (const method of ['auto', 'head'] as const) {
+      await expect(train(options('label', { method }, { base }))).rejects.toMatchObject({
+        code: 'training-diverged',
+      })
+    }
+  })
+
+  it('says where there was no time for the recipe that few rows of a label need', async () => {
+    const rows = toyRows('label', 30)
+    const { record, notices } = await train(options('label', { budgetMs: 1 }, { rows }))
+    expect(record.recipe.method).toBe('head')
+    expect(record.tried.find(({ name }) => name === 'contrastive')?.ended).toBe('out of time')
+    expect(notices.join()).toContain('There was no time for the recipe')
   })
 
   it('goes back to the frozen head where fine-tuning diverges', async () => {

@@ -14,7 +14,7 @@ import {
 } from '../../models/index.ts'
 import { sha256 } from '../../platform/index.ts'
 import type { InferenceRuntime } from '../../runtimes/index.ts'
-import { type Clock, systemClock } from '../../util/index.ts'
+import { type Clock, canonicalJson, systemClock } from '../../util/index.ts'
 import type { Recipe } from '../fine-tune/recipe.ts'
 import { startPace } from '../pace.ts'
 import { type EncodedRows, encodeRows } from './encode-rows.ts'
@@ -29,7 +29,7 @@ import {
   type TrainTask,
   textsHash,
 } from './labelled-rows.ts'
-import { type RunIdentity, type RunRecord, runId } from './run-record.ts'
+import { type RunIdentity, type RunRecord, runId, type Tried } from './run-record.ts'
 import { openRunState } from './run-state.ts'
 import type { SearchMethod } from './search-plan.ts'
 import { leftOfBudget, type SearchResult, searchRecipe } from './search-recipe.ts'
@@ -92,9 +92,9 @@ export async function trainModel(options: TrainModelOptions): Promise<TrainedMod
   const { task, plan, base, clock = systemClock } = options
   const startMs = clock.monotonic()
   const checked = checkLabelledRows(task, options.rows)
-  const { config, weights, weightsHash } = readBase(base.files)
+  const { config, weights, weightsHash, readingHash } = readBase(base.files)
   const known = plan.kind === 'repeat' ? plan.record : null
-  if (known !== null) requireSame(known, { dataHash: checked.dataHash, weightsHash })
+  if (known !== null) requireSame(known, { dataHash: checked.dataHash, weightsHash, readingHash })
   const { seed, memoryBytes } = plan.kind === 'repeat' ? plan.record : plan
   const split = splitInner(task, checked.rows, seed)
   const budgetMs = plan.kind === 'search' ? plan.budgetMs : Number.POSITIVE_INFINITY
@@ -106,9 +106,16 @@ export async function trainModel(options: TrainModelOptions): Promise<TrainedMod
     names: task === 'label' ? labelNameRows(checked.labels) : [],
     breathe: pace.breathe,
   })
-  const order = { task, weightsHash, dataHash: checked.dataHash, ...orderOf(options) }
+  const order = { task, weightsHash, readingHash, dataHash: checked.dataHash, ...orderOf(options) }
   const state = await openRunState(options.stateDir, order)
-  const identity = { weightsHash, dataHash: checked.dataHash, seed, memoryBytes }
+  const identity = {
+    weightsHash,
+    // A run from before it was kept is repeated under its own name.
+    ...((known === null || known.readingHash) && { readingHash }),
+    dataHash: checked.dataHash,
+    seed,
+    memoryBytes,
+  }
   const context = await openFitContext({
     ...options,
     config,
@@ -154,13 +161,19 @@ interface Base {
   readonly config: EncoderConfig
   readonly weights: EncoderWeights
   readonly weightsHash: string
+  readonly readingHash: string
 }
 
 /** @throws model-corrupt */
 function readBase(files: EncoderFiles): Base {
   const config = parseEncoderConfig(files)
   const weights = readEncoderWeights(readSafetensors(files.weights), config)
-  return { config, weights, weightsHash: sha256(files.weights) }
+  return { config, weights, weightsHash: sha256(files.weights), readingHash: readingHash(files) }
+}
+
+/** Of all files of a base but its weights: the same weights behind another tokenizer or pooling are another base. */
+export function readingHash({ weights: _, ...files }: EncoderFiles): string {
+  return sha256(canonicalJson(files))
 }
 
 function tokenizerOf(files: EncoderFiles, config: EncoderConfig) {
@@ -186,14 +199,20 @@ function orderOf({ plan, threads }: TrainModelOptions): Record<string, unknown> 
 /** @throws request-invalid where a run that is to be repeated learned from something else */
 export function requireSame(
   record: RunRecord,
-  { dataHash, weightsHash }: Pick<RunRecord, 'dataHash' | 'weightsHash'>,
+  {
+    dataHash,
+    weightsHash,
+    readingHash,
+  }: Pick<RunRecord, 'dataHash' | 'weightsHash'> & { readonly readingHash: string },
 ): void {
   const what =
     record.dataHash !== dataHash
       ? 'other rows'
       : record.weightsHash !== weightsHash
         ? `other weights of ${record.base}`
-        : null
+        : record.readingHash !== undefined && record.readingHash !== readingHash
+          ? `another configuration or tokenizer of ${record.base}`
+          : null
   if (what === null) return
   throw new UnderstudyError('request-invalid', `Run ${record.id} was of ${what}.`, {
     help: 'Give the same file and base as then, or train without --recipe.',
@@ -296,10 +315,15 @@ function noticesOf(
   } else if (rowsUsed !== 'all') {
     notices.push('There was no time to fit again with the rows held back; give more with --budget.')
   }
-  if (
+  const isOutOfTime = (one: Tried) => one.ended === 'out of time'
+  if (tried.some(one => isOutOfTime(one) && one.recipe.method === 'contrastive')) {
+    notices.push(
+      'There was no time for the recipe that does best where a label has few rows (contrastive); give more with --budget.',
+    )
+  } else if (
     plan.kind === 'search' &&
     plan.method !== 'head' &&
-    tried.every(one => one.ended === 'out of time' || one.recipe.method === 'head') &&
+    tried.every(one => isOutOfTime(one) || one.recipe.method === 'head') &&
     recipe.method === 'head'
   ) {
     notices.push(

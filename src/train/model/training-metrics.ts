@@ -1,4 +1,5 @@
 /** How good logits are on rows with known answers: estimates for people, and the loss that recipes are chosen by. */
+import { UnderstudyError } from '../../errors.ts'
 import type { EncodedRows } from './encode-rows.ts'
 import { likeliest } from './inner-split.ts'
 import { cooledLogLoss, type Looked } from './log-loss.ts'
@@ -34,6 +35,7 @@ interface Tally {
 export function measure(encoded: EncodedRows, looked: Looked): TrainingMetrics {
   const { labels, task } = encoded
   const { logits, subset } = looked
+  if (!logits.every(Number.isFinite)) throw notNumbers()
   const tallies = new Map<string, Tally>(
     labels.map(label => [label, { right: 0, said: 0, wanted: 0 }]),
   )
@@ -69,6 +71,12 @@ export function measure(encoded: EncodedRows, looked: Looked): TrainingMetrics {
             exactMatch: share,
           }
   return { rowCount: subset.length, ...cooledLogLoss(encoded, looked), scores, labels: perLabel }
+}
+
+function notNumbers(): UnderstudyError {
+  return new UnderstudyError('training-diverged', 'The model answers with what is not a number.', {
+    help: 'Look for weights of the base that are not numbers, or use smaller learning rates.',
+  })
 }
 
 /** Keys are labels, for spans `start:end:label`. */

@@ -31,7 +31,7 @@ import {
 } from '../model/labelled-rows.ts'
 import type { RunRecord } from '../model/run-record.ts'
 import { candidateRecipes, type SearchMethod } from '../model/search-plan.ts'
-import { requireSame } from '../model/train-model.ts'
+import { readingHash, requireSame } from '../model/train-model.ts'
 import { measure } from '../model/training-metrics.ts'
 import { startPace } from '../pace.ts'
 import { writeTorchJob } from './torch-job.ts'
@@ -63,7 +63,10 @@ export async function writeTorchTraining(
 ): Promise<{ readonly id: string; readonly notices: readonly string[] }> {
   const { task, base, record, output } = order
   const { rows, labels, notices, dataHash } = checkLabelledRows(task, order.rows)
-  if (record !== null) requireSame(record, { dataHash, weightsHash: sha256(base.files.weights) })
+  if (record !== null) {
+    const weightsHash = sha256(base.files.weights)
+    requireSame(record, { dataHash, weightsHash, readingHash: readingHash(base.files) })
+  }
   const config = parseEncoderConfig(base.files)
   const recipe = record?.recipe ?? usualRecipe(order, config, rows.length)
   requirePlain(task, rows, recipe)
