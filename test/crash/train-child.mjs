@@ -1,14 +1,14 @@
-/** Trains a toy encoder as its order says, reporting steps, and prints a hash of the weights at the end. */
+/** Trains a toy encoder as its order says, reporting steps, and prints a hash of the weights at the end. `keeps-state`: is killed then. */
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { readEncoderFiles } from '../../dist/models/index.js'
 import { openInProcessRuntime } from '../../dist/runtimes/index.js'
 import { trainModel } from '../../dist/train/index.js'
 
-const [orderFile] = process.argv.slice(2)
+const [orderFile, keepsState] = process.argv.slice(2)
 const { base, rows, stateDir } = JSON.parse(readFileSync(orderFile, 'utf8'))
 const runtime = await openInProcessRuntime({ threads: 1 })
-const { parts, record } = await trainModel({
+const { parts, record, discardState } = await trainModel({
   task: 'label',
   rows,
   base: { name: 'toy', files: await readEncoderFiles(base) },
@@ -37,4 +37,7 @@ for (const layer of parts.weights.layers) {
 }
 hash.update(new Uint8Array(parts.head.weights.buffer))
 process.stdout.write(`${JSON.stringify({ weights: hash.digest('hex'), id: record.id })}\n`)
+// Killed after training, before the model is on disk: for a job that is the time in which it writes.
+if (keepsState === 'keeps-state') process.kill(process.pid, 'SIGKILL')
+await discardState()
 await runtime.close()

@@ -41,8 +41,13 @@ interface Outcome {
 }
 
 /** Runs the child; kills it at the step of the stage that it is told. */
-async function train(path: string, kill?: { stage: RegExp; step: number }): Promise<Outcome> {
-  const child = spawn(process.execPath, [CHILD, path], { stdio: ['ignore', 'pipe', 'inherit'] })
+async function train(
+  path: string,
+  { kill, words = [] }: { kill?: { stage: RegExp; step: number }; words?: string[] } = {},
+): Promise<Outcome> {
+  const child = spawn(process.execPath, [CHILD, path, ...words], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
   let weights: string | null = null
   const firstSteps: { stage: string; done: number }[] = []
   const lines = createInterface({ input: child.stdout })
@@ -59,21 +64,25 @@ async function train(path: string, kill?: { stage: RegExp; step: number }): Prom
   return { weights, firstSteps }
 }
 
-it('SIGKILL in the search and in the last fit changes nothing of the weights', {
+it('SIGKILL in the search, in the last fit and after it changes nothing of the weights', {
   timeout: 120_000,
 }, async () => {
   const alone = await train(order('alone'))
   expect(alone.weights).toMatch(/^[0-9a-f]{64}$/)
   const path = order('killed')
-  const first = await train(path, { stage: /^full/, step: 20 })
+  const first = await train(path, { kill: { stage: /^full/, step: 20 } })
   expect(first.weights).toBeNull()
   expect(readdirSync(join(root, 'killed'))).toHaveLength(1)
-  const second = await train(path, { stage: /all rows/, step: 20 })
+  const second = await train(path, { kill: { stage: /all rows/, step: 20 } })
   expect(second.weights).toBeNull()
-  const third = await train(path)
+  const third = await train(path, { words: ['keeps-state'] })
   expect(third.weights).toBe(alone.weights)
   // It went on instead of starting anew.
   expect(third.firstSteps.map(({ stage }) => stage)).toEqual(['fit on all rows'])
   expect(third.firstSteps[0]?.done).toBeGreaterThan(1)
+  // Nor was anything lost that was trained, but not written yet.
+  const fourth = await train(path)
+  expect(fourth.weights).toBe(alone.weights)
+  expect(fourth.firstSteps.map(({ stage }) => stage)).not.toContain('full, top 2 layers')
   expect(readdirSync(join(root, 'killed'))).toEqual([])
 })
