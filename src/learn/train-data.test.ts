@@ -139,6 +139,14 @@ describe('readTrainData', () => {
     })
   })
 
+  it('refuses a column of second texts where none is read', async () => {
+    const content = 'text,b,label\nhello,x,a\n'
+    await expect(read('b.csv', content, { columns: { pair: 'b' } })).rejects.toMatchObject({
+      code: 'usage-invalid',
+      help: expect.stringContaining('--task-kind pair'),
+    })
+  })
+
   it('refuses a file that is not there', async () => {
     await expect(readTrainData(join(folder, 'none'), 'label', {})).rejects.toMatchObject({
       code: 'file-unreadable',

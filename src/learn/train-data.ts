@@ -64,13 +64,14 @@ const WANTED: Readonly<Record<TrainTask, readonly Column[]>> = {
 const LABEL_SEPARATOR = /\s*[|;]\s*/
 const MAX_ROWS = 5_000_000
 
-/** @throws file-unreadable; request-invalid naming the line and what is wrong with it */
+/** @throws file-unreadable; usage-invalid for columns that cannot be meant; request-invalid naming the line and what is wrong with it */
 export async function readTrainData(
   path: string,
   task: TrainTask,
   names: ColumnNames,
   signal?: AbortSignal,
 ): Promise<ReadRows> {
+  checkNames(task, names)
   const source = await openSource(path)
   const rows: LabelledRow[] = []
   const unreadable: { line: number; reason: string }[] = []
@@ -97,6 +98,14 @@ export async function readTrainData(
     }
   }
   return { rows, notices: noticesOf(path, { rows, unreadable, replaced }) }
+}
+
+/** @throws usage-invalid */
+function checkNames(task: TrainTask, { pair }: ColumnNames): void {
+  if (pair === undefined || task === 'pair') return
+  throw new UnderstudyError('usage-invalid', 'Only the task kind pair reads a second text.', {
+    help: 'Add --task-kind pair, or leave out --pair-column.',
+  })
 }
 
 function noticesOf(

@@ -157,6 +157,13 @@ describe('trainJob', () => {
       'all 2 rows have an empty text',
     ],
     [
+      'a temperature with nothing to soften',
+      csv(),
+      { fixed: { temperature: 2 } },
+      'usage-invalid',
+      'the rows hold none',
+    ],
+    [
       'a recipe that is not there',
       csv(),
       { recipe: '0123456789abcdef' },
