@@ -26,6 +26,7 @@ describe('readTrainData', () => {
   it.each([
     ['rows.csv', 'text,category\nhello,a\n"x, y",b\n'],
     ['rows.csv', '\ufeffUtterance;Intent\r\nhello;a\r\n"x, y";b\r\n'],
+    ['rows.tsv', 'text\tlabel\nhello\ta\n"x, y"\tb\n'],
     ['rows.jsonl', '{"sentence":"hello","label":"a"}\n{"sentence":"x, y","label":"b"}\n'],
     ['rows.json', '[{"text":"hello","label":"a"},{"text":"x, y","label":"b"}]'],
   ])('finds text and label in %s: %j', async (name, content) => {
@@ -137,6 +138,27 @@ describe('readTrainData', () => {
       message: expect.stringContaining(message),
       help: expect.stringMatching(/^[A-Z].*\.$/),
     })
+  })
+
+  it.each([
+    'text,label, label\na,x,y\n',
+    'text;label;other;label\na;x;y;z\n',
+  ])('refuses two columns of one name: %j', async content => {
+    await expect(read('twice.csv', content)).rejects.toMatchObject({
+      code: 'file-unreadable',
+      message: expect.stringContaining('two of its columns are named "label"'),
+      help: 'Rename or remove one of them.',
+    })
+  })
+
+  it('reads past columns without a name', async () => {
+    expect((await read('bare.csv', 'text,label,,\na,x,,\n')).rows).toHaveLength(1)
+  })
+
+  it('reads a tab as what parts columns by the name of the file, whatever else the header has', async () => {
+    const content = 'text, as said\tlabel\nhello\ta\n'
+    const columns = { text: 'text, as said' }
+    expect((await read('said.tsv', content, { columns })).rows[0]?.label).toBe('a')
   })
 
   it('refuses a column of second texts where none is read', async () => {

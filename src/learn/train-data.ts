@@ -1,4 +1,4 @@
-/** Reads labelled rows from CSV, JSON Lines or JSON, each also gzipped. Knows no model; the columns' usual names are in one table. */
+/** Reads labelled rows from CSV, TSV, JSON Lines or JSON, each also gzipped. Knows no model; the columns' usual names are in one table. */
 import { UnderstudyError } from '../errors.ts'
 import type { LabelledRow, Span, TrainTask } from '../train/index.ts'
 import { isObject } from '../wire/index.ts'

@@ -44,7 +44,7 @@ export const trainCommand: Command = {
   summary: 'Fine-tune an encoder on a file of labelled texts and write it as a model folder.',
   positionals: {
     placeholder: 'FILE',
-    help: 'Rows with a text and a label: CSV, JSON Lines or JSON, also gzipped (.gz).',
+    help: 'Rows with a text and a label: CSV, TSV, JSON Lines or JSON, also gzipped (.gz).',
     min: 1,
     max: 1,
   },
