@@ -90,8 +90,7 @@ describe('trainJob', () => {
       expect(value).toBeCloseTo(two[i] as number, 4)
     })
     const noted = events.filter(({ note }) => note?.startsWith('loss'))
-    if (method !== 'head')
-      expect(noted.at(-1)?.note).toMatch(/^loss [\d.]+, \d+ examples\/s, 0 s to go$/)
+    if (method !== 'head') expect(noted.at(-1)?.note).toMatch(/^loss [\d.]+, \d+ examples\/s$/)
   })
 
   it('repeats a run by its id, to the same bytes', async () => {
