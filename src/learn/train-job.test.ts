@@ -194,7 +194,13 @@ describe('trainJob', () => {
     await mkdir(empty)
     await expect(train(csv(), { base: empty })).rejects.toMatchObject({
       code: 'model-unavailable',
-      message: expect.stringContaining('model.safetensors'),
+      message: `${empty} has no model.safetensors`,
+      help: expect.stringMatching(/model\.safetensors, config\.json and tokenizer\.json/),
+    })
+    await expect(train(csv(), { base: join(folder, 'nowhere') })).rejects.toMatchObject({
+      code: 'model-unavailable',
+      message: expect.stringContaining('nowhere cannot be read: there is no such folder'),
+      help: expect.not.stringContaining('Pull'),
     })
     const { weights } = toyFiles()
     const cut = await writeBase('cut', { weights: weights.subarray(0, weights.length - 100) })
@@ -245,6 +251,11 @@ describe('trainJob', () => {
     await expect(train(csv(), { output: base })).rejects.toMatchObject({ code: 'usage-invalid' })
     const file = join(folder, 'a-file')
     await writeFile(file, '')
+    await expect(train(csv(), { output: file })).rejects.toMatchObject({
+      code: 'usage-invalid',
+      message: expect.stringContaining('is a file'),
+      help: 'Name a new folder.',
+    })
     await expect(
       train(csv(), { output: join(file, 'model') }, { onEvent: one => events.push(one) }),
     ).rejects.toMatchObject({
