@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { TrainTask } from '../train/index.ts'
-import { type ColumnNames, readTrainData } from './train-data.ts'
+import type { ColumnNames } from './columns.ts'
+import { readTrainData } from './train-data.ts'
 
 let folder = ''
 beforeAll(async () => {
@@ -167,6 +168,22 @@ describe('readTrainData', () => {
       code: 'usage-invalid',
       help: expect.stringContaining('--task-kind pair'),
     })
+  })
+
+  it('refuses one column for two things', async () => {
+    const columns = { text: 'label', label: 'label' }
+    await expect(read('same.csv', 'text,label\na,x\n', { columns })).rejects.toMatchObject({
+      code: 'usage-invalid',
+      message: '--text-column and --label-column name the same column.',
+    })
+  })
+
+  it('tells of a second text that the task kind leaves unread', async () => {
+    const pairs = 'premise,hypothesis,label\nit rains,it is wet,yes\n'
+    const { notices } = await read('unread.csv', pairs)
+    expect(notices).toEqual([expect.stringMatching(/"hypothesis" was not read.*--task-kind pair/)])
+    expect((await read('read.csv', pairs, { task: 'pair' })).notices).toEqual([])
+    expect((await read('answer.csv', 'question,answer\nwhy,so\n')).notices).toEqual([])
   })
 
   it('refuses a file that is not there', async () => {

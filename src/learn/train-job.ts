@@ -41,8 +41,9 @@ import {
   writeTorchTraining,
 } from '../train/index.ts'
 import { systemClock } from '../util/index.ts'
+import type { ColumnNames } from './columns.ts'
 import type { JobEvent } from './job-messages.ts'
-import { type ColumnNames, readTrainData } from './train-data.ts'
+import { readTrainData } from './train-data.ts'
 
 /** What a training job is asked to do; plain JSON. */
 export interface TrainParams {
