@@ -61,6 +61,34 @@ describe('progress', () => {
     expect(line.length).toBeLessThan(30)
   })
 
+  it('shortens the bar, then leaves it and the counts out, before it cuts the note', () => {
+    const note = 'loss 0.123, 1234 examples/s'
+    const lineOf = (columns: number) => {
+      const terminal = recordingTerminal({ isTty: true, columns })
+      const clock = fixedClock()
+      const progress = createProgress(terminal, clock)
+      progress.update('full, top 2 layers', 0, 400, note)
+      clock.advance(2000)
+      progress.update('full, top 2 layers', 200, 400, note)
+      return terminal.written().err.split('\r\x1b[2K').at(-1) ?? ''
+    }
+    const rest = `50 %  200/400  100/s  2 s left  ${note}`
+    expect(lineOf(120)).toBe(`full, top 2 layers  ${'█'.repeat(12)}${'░'.repeat(12)}  ${rest}`)
+    expect(lineOf(92)).toMatch(/^full, top 2 layers {2}[█░]{10} {2}50 %/u)
+    expect(lineOf(92)).toContain(rest)
+    expect(lineOf(85)).toBe(`full, top 2 layers  ${rest}`)
+    expect(lineOf(80)).toBe(`full, top 2 layers  ${rest}`)
+    expect(lineOf(75)).toBe(`full, top 2 layers  50 %  2 s left  ${note}`)
+  })
+
+  it('shows no number where nothing is counted', () => {
+    const terminal = recordingTerminal()
+    const progress = createProgress(terminal, fixedClock())
+    progress.update('measuring', 0, 0, 'lora')
+    progress.update('writing', 0, 0)
+    expect(terminal.written().err).toBe('measuring     lora\nwriting\n')
+  })
+
   it('names durations as people do', () => {
     expect([0.2, 59, 61, 3600, 7830].map(durationText)).toEqual([
       '1 s',

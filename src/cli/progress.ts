@@ -5,7 +5,7 @@ import type { Terminal } from './command.ts'
 export interface Progress {
   /**
    * Says how far a stage is. A new stage name ends the line of the one before.
-   * @param total 0 where unknown: then counts and rate are shown, no bar
+   * @param total 0 where unknown: then counts and rate are shown, no bar, and nothing where nothing is counted
    * @param unit what `done` counts; `bytes` are shown as MB
    */
   update(stage: string, done: number, total: number, note?: string, unit?: 'bytes'): void
@@ -16,6 +16,8 @@ export interface Progress {
 const TTY_INTERVAL_MS = 100
 const LOG_INTERVAL_MS = 5000
 const BAR_WIDTH = 24
+/** A shorter bar says nothing that the percentage does not. */
+const LEAST_BAR_WIDTH = 4
 /** Enough of the recent past to follow a change of pace, and not so little that the estimate jumps. */
 const RATE_WINDOW_MS = 10_000
 
@@ -34,12 +36,13 @@ export function createProgress(terminal: Terminal, clock: Clock = systemClock): 
   const intervalMs = terminal.isTty ? TTY_INTERVAL_MS : LOG_INTERVAL_MS
   let stage: Stage | null = null
 
+  // One column is left free: a line that fills the terminal wraps in some.
+  const width = (): number =>
+    terminal.isTty ? Math.max(20, terminal.columns - 1) : Number.POSITIVE_INFINITY
   const show = (shown: Stage, nowMs: number): void => {
     shown.shownMs = nowMs
     shown.shownLine = shown.line
-    // One column is left free: a line that fills the terminal wraps in some.
-    const line = terminal.isTty ? clip(shown.line, Math.max(20, terminal.columns - 1)) : shown.line
-    terminal.err(terminal.isTty ? `\r\x1b[2K${line}` : `${line}\n`)
+    terminal.err(terminal.isTty ? `\r\x1b[2K${clip(shown.line, width())}` : `${shown.line}\n`)
   }
   const endStage = (nowMs: number): void => {
     if (stage === null) return
@@ -56,7 +59,7 @@ export function createProgress(terminal: Terminal, clock: Clock = systemClock): 
         stage = { name, startMs: nowMs, samples: [], shownMs: 0, line: '', shownLine: null }
       }
       addSample(stage, nowMs, done)
-      stage.line = renderLine(stage, { done, total, note, unit })
+      stage.line = renderLine(stage, { done, total, note, unit }, width())
       if (stage.shownLine === null || nowMs - stage.shownMs >= intervalMs) show(stage, nowMs)
     },
     finish(summary) {
@@ -80,16 +83,28 @@ interface Amount {
   readonly unit: 'bytes' | undefined
 }
 
-function renderLine(stage: Stage, { done, total, note, unit }: Amount): string {
+/** Where the width does not hold all, the bar gets shorter, then goes, then the counts and their rate: the note is what is new. */
+function renderLine(stage: Stage, { done, total, note = '', unit }: Amount, width: number): string {
   const rate = ratePerSecond(stage)
-  const parts = [stage.name.padEnd(12)]
-  if (total > 0)
-    parts.push(bar(done / total), `${Math.floor((100 * Math.min(done, total)) / total)} %`)
-  parts.push(total > 0 ? `${amount(done, unit)}/${amount(total, unit)}` : amount(done, unit))
-  if (rate > 0) parts.push(`${amount(rate, unit)}/s`)
-  if (rate > 0 && total > done) parts.push(`${durationText((total - done) / rate)} left`)
-  if (note !== undefined && note !== '') parts.push(note)
-  return parts.join('  ')
+  const hasTotal = total > 0
+  const counts = hasTotal ? `${amount(done, unit)}/${amount(total, unit)}` : amount(done, unit)
+  const before = [stage.name.padEnd(12)]
+  const percent = hasTotal ? [`${Math.floor((100 * Math.min(done, total)) / total)} %`] : []
+  const counted = [
+    ...(hasTotal || done > 0 ? [counts] : []),
+    ...(rate > 0 ? [`${amount(rate, unit)}/s`] : []),
+  ]
+  const after = [
+    ...(rate > 0 && total > done ? [`${durationText((total - done) / rate)} left`] : []),
+    ...(note === '' ? [] : [note]),
+  ]
+  const line = (...middle: string[]) => [...before, ...middle, ...after].join('  ').trimEnd()
+  const full = line(...percent, ...counted)
+  const barWidth = Math.min(BAR_WIDTH, width - full.length - 2)
+  if (hasTotal && barWidth >= LEAST_BAR_WIDTH) {
+    return line(bar(done / total, barWidth), ...percent, ...counted)
+  }
+  return hasTotal && full.length > width ? line(...percent) : full
 }
 
 function ratePerSecond({ samples }: Stage): number {
@@ -99,9 +114,9 @@ function ratePerSecond({ samples }: Stage): number {
   return ((last.done - first.done) * 1000) / (last.ms - first.ms)
 }
 
-function bar(share: number): string {
-  const filled = Math.round(BAR_WIDTH * Math.min(1, Math.max(0, share)))
-  return `${'█'.repeat(filled)}${'░'.repeat(BAR_WIDTH - filled)}`
+function bar(share: number, width: number): string {
+  const filled = Math.round(width * Math.min(1, Math.max(0, share)))
+  return `${'█'.repeat(filled)}${'░'.repeat(width - filled)}`
 }
 
 function amount(value: number, unit: 'bytes' | undefined): string {

@@ -18,7 +18,7 @@ beforeAll(async () => {
     return `${filler[i % 6]} ${word} ${filler[(i * 7) % 5]} ${i.toString(7)},${word}s`
   })
   await writeFile(join(root, 'rows.csv'), ['text,label', ...rows, ',nothing'].join('\n'))
-  await writeFile(join(root, 'other.csv'), 'question,answer\nwhy,because\n')
+  await writeFile(join(root, 'other.csv'), 'name,size\nwhy,because\n')
   await writeFile(join(root, 'one.csv'), 'text,label\na,x\nb,x\n')
 })
 afterAll(() => rm(root, { recursive: true }))

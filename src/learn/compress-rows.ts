@@ -2,7 +2,8 @@
 import { UnderstudyError } from '../errors.ts'
 import { splitInputs } from '../tasks/index.ts'
 import type { LabelledRows } from '../train/index.ts'
-import { labelledRow } from '../wire/index.ts'
+import { isObject } from '../wire/index.ts'
+import { type Columns, findColumns } from './columns.ts'
 import { openSource, readSource } from './import/source.ts'
 
 export interface Row {
@@ -24,18 +25,37 @@ const SELECTION_PART = 3
 /** @throws file-unreadable where no record has a text and a label */
 export async function readRows(path: string): Promise<{ rows: Row[]; brokenCount: number }> {
   const rows: Row[] = []
+  let columns: Columns | null = null
   let brokenCount = 0
   for await (const items of readSource(await openSource(path))) {
     for (const item of items) {
-      const row = 'reason' in item ? null : labelledRow(item.value)
+      const record = 'reason' in item || !isObject(item.value) ? null : item.value
+      if (record !== null) columns ??= columnsOf(record)
+      const row = record === null || columns === null ? null : rowOf(record, columns)
       if (row === null) brokenCount++
       else rows.push(row)
     }
   }
   if (rows.length > 0) return { rows, brokenCount }
   throw new UnderstudyError('file-unreadable', `${path} has no record with a text and a label.`, {
-    help: 'Give CSV with the columns text and label, or one JSON object with these per line.',
+    help: 'Name its columns text and label: in the header of CSV, or in one JSON object per line.',
   })
+}
+
+/** As `train` finds them; null where they are not all there. */
+function columnsOf(record: Readonly<Record<string, unknown>>): Columns | null {
+  const { columns, missing } = findColumns('label', record)
+  return missing.length === 0 ? columns : null
+}
+
+function rowOf(record: Readonly<Record<string, unknown>>, columns: Columns): Row | null {
+  const cell = (column: 'text' | 'label'): string => {
+    const value = record[columns.get(column) as string]
+    const isPlain = ['string', 'number', 'boolean'].includes(typeof value)
+    return isPlain ? String(value) : ''
+  }
+  const [text, label] = [cell('text'), cell('label').trim()]
+  return text.trim() === '' || label === '' ? null : { text, label }
 }
 
 /**

@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { TrainTask } from '../train/index.ts'
-import { type ColumnNames, readTrainData } from './train-data.ts'
+import type { ColumnNames } from './columns.ts'
+import { readTrainData } from './train-data.ts'
 
 let folder = ''
 beforeAll(async () => {
@@ -26,6 +27,7 @@ describe('readTrainData', () => {
   it.each([
     ['rows.csv', 'text,category\nhello,a\n"x, y",b\n'],
     ['rows.csv', '\ufeffUtterance;Intent\r\nhello;a\r\n"x, y";b\r\n'],
+    ['rows.tsv', 'text\tlabel\nhello\ta\n"x, y"\tb\n'],
     ['rows.jsonl', '{"sentence":"hello","label":"a"}\n{"sentence":"x, y","label":"b"}\n'],
     ['rows.json', '[{"text":"hello","label":"a"},{"text":"x, y","label":"b"}]'],
   ])('finds text and label in %s: %j', async (name, content) => {
@@ -137,6 +139,51 @@ describe('readTrainData', () => {
       message: expect.stringContaining(message),
       help: expect.stringMatching(/^[A-Z].*\.$/),
     })
+  })
+
+  it.each([
+    'text,label, label\na,x,y\n',
+    'text;label;other;label\na;x;y;z\n',
+  ])('refuses two columns of one name: %j', async content => {
+    await expect(read('twice.csv', content)).rejects.toMatchObject({
+      code: 'file-unreadable',
+      message: expect.stringContaining('two of its columns are named "label"'),
+      help: 'Rename or remove one of them.',
+    })
+  })
+
+  it('reads past columns without a name', async () => {
+    expect((await read('bare.csv', 'text,label,,\na,x,,\n')).rows).toHaveLength(1)
+  })
+
+  it('reads a tab as what parts columns by the name of the file, whatever else the header has', async () => {
+    const content = 'text, as said\tlabel\nhello\ta\n'
+    const columns = { text: 'text, as said' }
+    expect((await read('said.tsv', content, { columns })).rows[0]?.label).toBe('a')
+  })
+
+  it('refuses a column of second texts where none is read', async () => {
+    const content = 'text,b,label\nhello,x,a\n'
+    await expect(read('b.csv', content, { columns: { pair: 'b' } })).rejects.toMatchObject({
+      code: 'usage-invalid',
+      help: expect.stringContaining('--task-kind pair'),
+    })
+  })
+
+  it('refuses one column for two things', async () => {
+    const columns = { text: 'label', label: 'label' }
+    await expect(read('same.csv', 'text,label\na,x\n', { columns })).rejects.toMatchObject({
+      code: 'usage-invalid',
+      message: '--text-column and --label-column name the same column.',
+    })
+  })
+
+  it('tells of a second text that the task kind leaves unread', async () => {
+    const pairs = 'premise,hypothesis,label\nit rains,it is wet,yes\n'
+    const { notices } = await read('unread.csv', pairs)
+    expect(notices).toEqual([expect.stringMatching(/"hypothesis" was not read.*--task-kind pair/)])
+    expect((await read('read.csv', pairs, { task: 'pair' })).notices).toEqual([])
+    expect((await read('answer.csv', 'question,answer\nwhy,so\n')).notices).toEqual([])
   })
 
   it('refuses a file that is not there', async () => {

@@ -1,15 +1,16 @@
-/** Reads labelled rows from CSV, JSON Lines or JSON, each also gzipped. Knows no model; the columns' usual names are in one table. */
+/** Reads labelled rows from CSV, TSV, JSON Lines or JSON, each also gzipped. Knows no model. */
 import { UnderstudyError } from '../errors.ts'
 import type { LabelledRow, Span, TrainTask } from '../train/index.ts'
 import { isObject } from '../wire/index.ts'
+import {
+  type Column,
+  type ColumnNames,
+  type Columns,
+  checkNames,
+  findColumns,
+  unreadPair,
+} from './columns.ts'
 import { openSource, readSource } from './import/source.ts'
-
-/** Names of columns, where they are not the usual ones. */
-export interface ColumnNames {
-  readonly text?: string | undefined
-  readonly pair?: string | undefined
-  readonly label?: string | undefined
-}
 
 export interface ReadRows {
   readonly rows: readonly LabelledRow[]
@@ -17,64 +18,23 @@ export interface ReadRows {
   readonly notices: readonly string[]
 }
 
-type Column = 'text' | 'pair' | 'label' | 'labels' | 'spans' | 'probabilities'
-
-/** Usual names, the likeliest first; upper and lower case are the same. */
-const USUAL: Readonly<Record<Column, readonly string[]>> = {
-  text: [
-    'text',
-    'input',
-    'sentence',
-    'utterance',
-    'query',
-    'question',
-    'sentence1',
-    'text1',
-    'text_a',
-    'premise',
-    'question1',
-    'content',
-    'message',
-  ],
-  pair: [
-    'pair',
-    'text2',
-    'text_b',
-    'sentence2',
-    'hypothesis',
-    'question2',
-    'second',
-    'context',
-    'answer',
-  ],
-  label: ['label', 'category', 'intent', 'class', 'target', 'labels', 'output', 'answer'],
-  labels: ['labels', 'label', 'tags', 'intents', 'categories'],
-  spans: ['spans', 'entities', 'slots'],
-  probabilities: ['probabilities', 'soft_labels'],
-}
-
-const WANTED: Readonly<Record<TrainTask, readonly Column[]>> = {
-  label: ['text', 'label'],
-  labels: ['text', 'labels'],
-  pair: ['text', 'pair', 'label'],
-  spans: ['text', 'spans'],
-}
-
 /** Between labels in one cell of a CSV file. */
 const LABEL_SEPARATOR = /\s*[|;]\s*/
 const MAX_ROWS = 5_000_000
 
-/** @throws file-unreadable; request-invalid naming the line and what is wrong with it */
+/** @throws file-unreadable; usage-invalid for columns that cannot be meant; request-invalid naming the line and what is wrong with it */
 export async function readTrainData(
   path: string,
   task: TrainTask,
   names: ColumnNames,
   signal?: AbortSignal,
 ): Promise<ReadRows> {
+  checkNames(task, names)
   const source = await openSource(path)
   const rows: LabelledRow[] = []
   const unreadable: { line: number; reason: string }[] = []
-  let columns: ReadonlyMap<Column, string> | null = null
+  let columns: Columns | null = null
+  let unread: string | null = null
   let replaced = 0
   for await (const items of readSource(source)) {
     if (signal?.aborted) throw new UnderstudyError('cancelled', 'Reading was cancelled.')
@@ -88,7 +48,10 @@ export async function readTrainData(
         unreadable.push({ line, reason: 'not an object with a text and a label' })
         continue
       }
-      columns ??= findColumns(path, task, value, names)
+      if (columns === null) {
+        columns = requireColumns(path, task, value, names)
+        unread = unreadPair(task, value, columns)
+      }
       const row = rowOf(value, { columns, task, line, path })
       if (row.text.includes('\ufffd')) replaced++
       rows.push(row)
@@ -96,7 +59,7 @@ export async function readTrainData(
         throw wrong(path, `it has more than ${MAX_ROWS} rows`, 'Give a sample of them.')
     }
   }
-  return { rows, notices: noticesOf(path, { rows, unreadable, replaced }) }
+  return { rows, notices: noticesOf(path, { rows, unreadable, replaced, unread }) }
 }
 
 function noticesOf(
@@ -105,10 +68,12 @@ function noticesOf(
     rows,
     unreadable,
     replaced,
+    unread,
   }: {
     rows: readonly LabelledRow[]
     unreadable: readonly { line: number; reason: string }[]
     replaced: number
+    unread: string | null
   },
 ): string[] {
   const [first] = unreadable
@@ -136,49 +101,25 @@ function noticesOf(
         ]
       : []),
     ...(replaced > 0 ? [`${replaced} texts hold characters that are not valid UTF-8.`] : []),
+    ...(unread === null
+      ? []
+      : [
+          `The column ${JSON.stringify(unread.slice(0, 40))} was not read: where it is a second text, --task-kind pair reads it.`,
+        ]),
   ]
 }
 
-function findColumns(
+function requireColumns(
   path: string,
   task: TrainTask,
   record: Readonly<Record<string, unknown>>,
   names: ColumnNames,
-): ReadonlyMap<Column, string> {
-  const present = Object.keys(record)
-  const found = new Map<Column, string>()
-  const find = (column: Column): string | undefined => {
-    const own =
-      column === 'labels' || column === 'label'
-        ? names.label
-        : column === 'text' || column === 'pair'
-          ? names[column]
-          : undefined
-    const wanted = own === undefined ? USUAL[column] : [own]
-    const taken = new Set(found.values())
-    for (const name of wanted) {
-      const key =
-        present.find(one => one === name) ??
-        present.find(one => one.toLowerCase() === name.toLowerCase())
-      if (key !== undefined && !taken.has(key)) return key
-    }
-    return undefined
-  }
-  for (const column of [...WANTED[task], 'probabilities' as const]) {
-    const key = find(column)
-    if (key !== undefined) found.set(column, key)
-  }
-  const isTaught = found.has('probabilities') && task !== 'spans'
-  const missing = WANTED[task].filter(
-    column => !found.has(column) && !(isTaught && (column === 'label' || column === 'labels')),
-  )
-  if (missing.length === 0) {
-    // Later records may say what the first does not: a label here, a teacher's probabilities there.
-    const { label = 'label', label: labels = 'labels' } = names
-    const probabilities = 'probabilities'
-    return new Map([...Object.entries({ label, labels, probabilities }), ...found]) as typeof found
-  }
-  const shown = present.slice(0, 20).map(name => JSON.stringify(name.slice(0, 40)))
+): Columns {
+  const { columns, missing } = findColumns(task, record, names)
+  if (missing.length === 0) return columns
+  const shown = Object.keys(record)
+    .slice(0, 20)
+    .map(name => JSON.stringify(name.slice(0, 40)))
   throw wrong(
     path,
     `it has no ${missing.map(name => (names[name as 'text'] === undefined ? name : JSON.stringify(names[name as 'text']))).join(' and no ')}; its columns are ${shown.join(', ')}`,
@@ -189,7 +130,7 @@ function findColumns(
 }
 
 interface RowContext {
-  readonly columns: ReadonlyMap<Column, string>
+  readonly columns: Columns
   readonly task: TrainTask
   readonly line: number
   readonly path: string

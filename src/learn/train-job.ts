@@ -41,8 +41,9 @@ import {
   writeTorchTraining,
 } from '../train/index.ts'
 import { systemClock } from '../util/index.ts'
+import type { ColumnNames } from './columns.ts'
 import type { JobEvent } from './job-messages.ts'
-import { type ColumnNames, readTrainData } from './train-data.ts'
+import { readTrainData } from './train-data.ts'
 
 /** What a training job is asked to do; plain JSON. */
 export interface TrainParams {
@@ -106,6 +107,7 @@ export async function trainJob(params: TrainParams, context: TrainContext): Prom
   checkClassWeights(task, record?.recipe ?? params.fixed)
   const { rows: read, notices } = await readTrainData(file, task, params.columns, context.signal)
   const rows = params.teacher === null ? read : await taught(read, task, params.teacher, context)
+  if (record === null) checkTemperature(rows, params.fixed)
   const base = await openBase(params.base, context)
   await requireDisk(output, DISK_FACTOR * base.files.weights.byteLength)
   if (on === 'torch') {
@@ -132,6 +134,16 @@ export async function trainJob(params: TrainParams, context: TrainContext): Prom
   await writeRunRecord(context.dataDir, { ...trained.record, base: name })
   await trained.discardState()
   return { ...report, notices: [...notices, ...trained.notices] }
+}
+
+/** @throws usage-invalid where there is nothing to soften */
+function checkTemperature(rows: readonly LabelledRow[], { temperature }: Partial<Recipe>): void {
+  if (temperature === undefined || rows.some(row => row.probabilities !== undefined)) return
+  throw new UnderstudyError(
+    'usage-invalid',
+    'A temperature softens probabilities, and the rows hold none.',
+    { help: 'Give a --teacher, or rows with probabilities, or leave out --temperature.' },
+  )
 }
 
 async function taught(

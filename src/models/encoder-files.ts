@@ -1,5 +1,5 @@
 /** Reads an encoder's files from a folder in the layout of sentence-transformers. Knows nothing of their content. */
-import { readFile } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { UnderstudyError } from '../errors.ts'
 
@@ -25,10 +25,7 @@ export async function readEncoderFiles(folder: string): Promise<EncoderFiles> {
     try {
       return await readFile(join(folder, name))
     } catch (cause) {
-      throw new UnderstudyError('model-unavailable', `${join(folder, name)} cannot be read`, {
-        help: 'Pull the model: understudy models pull NAME.',
-        cause,
-      })
+      throw await unavailable(folder, name, cause)
     }
   }
   const text = async (name: string) => new TextDecoder().decode(await bytes(name))
@@ -48,4 +45,21 @@ export async function readEncoderFiles(folder: string): Promise<EncoderFiles> {
     sentenceBert: await optional('sentence_bert_config.json'),
     pooling: await optional('1_Pooling/config.json'),
   }
+}
+
+async function unavailable(folder: string, name: string, cause: unknown): Promise<UnderstudyError> {
+  const { code } = cause as NodeJS.ErrnoException
+  const there = await stat(folder).catch(() => null)
+  const what =
+    there === null
+      ? `${folder} cannot be read: there is no such folder`
+      : !there.isDirectory()
+        ? `${folder} cannot be read: it is a file, not a folder`
+        : code === 'ENOENT'
+          ? `${folder} has no ${name}`
+          : `${join(folder, name)} cannot be read`
+  return new UnderstudyError('model-unavailable', what, {
+    help: 'An encoder is a folder with model.safetensors, config.json and tokenizer.json. Complete it, name another, or name one of `understudy models list`.',
+    cause,
+  })
 }

@@ -228,7 +228,7 @@ describe('readModelFolder', () => {
       null,
       /config.json is missing/,
     ],
-    ['no weights', 'model.safetensors', null, /model.safetensors cannot be read/],
+    ['no weights', 'model.safetensors', null, /has no model.safetensors/],
   ])('refuses %s', async (_what, path, content, message) => {
     const folder = fresh()
     await cp(await written(classifying), folder, { recursive: true })

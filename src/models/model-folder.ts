@@ -188,8 +188,14 @@ function requireLabels(
 
 /** @throws usage-invalid when something is at that path already, except an empty folder */
 export async function requireFreeFolder(folder: string): Promise<void> {
-  const isThere = (await stat(folder).catch(() => null)) !== null
-  const entries = isThere ? await readdir(folder).catch(() => ['not a folder']) : []
+  const there = await stat(folder).catch(() => null)
+  // Somebody's file, the rows perhaps: nothing here may suggest to remove it.
+  if (there !== null && !there.isDirectory()) {
+    throw new UnderstudyError('usage-invalid', `${folder} is there already, and is a file`, {
+      help: 'Name a new folder.',
+    })
+  }
+  const entries = there !== null ? await readdir(folder).catch(() => ['not a folder']) : []
   if (entries.length === 0) return
   throw new UnderstudyError('usage-invalid', `${folder} is there already and not empty`, {
     help: 'Name a new folder, or remove this one first.',

@@ -37,7 +37,7 @@ export {
   type LogFormat,
   parseLogLine,
 } from './logs/formats.ts'
-export { LABELLED_MODEL, labelledRow } from './logs/labelled.ts'
+export { LABELLED_MODEL } from './logs/labelled.ts'
 export { modelIn, modelsIn, withModel } from './model-field.ts'
 export { genAiAttributes, genAiOperation, otlpTraces, type Span, type SpanValue } from './otlp.ts'
 export { CHAT_PATH } from './paths.ts'

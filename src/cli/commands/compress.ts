@@ -14,7 +14,7 @@ export const compressCommand: Command = {
   summary: 'Make a classifier smaller: measure and certify variants, keep the fastest good one.',
   positionals: {
     placeholder: 'FILE',
-    help: 'Rows of text and label, as CSV or JSON Lines.',
+    help: 'Rows of text and label, as CSV, TSV, JSON Lines or JSON.',
     min: 1,
     max: 1,
   },

@@ -15,7 +15,7 @@ export const importCommand: Command = {
   summary: 'Import recorded traffic; importing a file again changes nothing.',
   positionals: {
     placeholder: 'FILE…',
-    help: 'JSON Lines, JSON arrays or CSV, also gzipped (.gz).',
+    help: 'JSON Lines, JSON arrays, CSV or TSV, also gzipped (.gz).',
     min: 1,
     max: 1000,
   },

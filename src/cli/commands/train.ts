@@ -14,6 +14,18 @@ const TASKS = ['label', 'labels', 'pair', 'spans']
 const METHODS = ['auto', 'head', 'lora', 'full', 'contrastive']
 const CLASS_WEIGHTS = ['none', 'balanced']
 
+/** What a run's record says for `--recipe`. Their defaults are in the help alone, so that what was given can be told. */
+const OF_THE_RUN = [
+  'task-kind',
+  'method',
+  'budget',
+  'memory',
+  'seed',
+  'label-smoothing',
+  'class-weights',
+  'temperature',
+]
+
 const option = (
   name: string,
   placeholder: string,
@@ -32,7 +44,7 @@ export const trainCommand: Command = {
   summary: 'Fine-tune an encoder on a file of labelled texts and write it as a model folder.',
   positionals: {
     placeholder: 'FILE',
-    help: 'Rows with a text and a label: CSV, JSON Lines or JSON, also gzipped (.gz).',
+    help: 'Rows with a text and a label: CSV, TSV, JSON Lines or JSON, also gzipped (.gz).',
     min: 1,
     max: 1,
   },
@@ -43,18 +55,16 @@ export const trainCommand: Command = {
     option(
       'task-kind',
       'KIND',
-      'label (one of a text), labels (any number), pair (one of two texts), spans (marked words).',
-      'label',
+      'label (one of a text; the default), labels (any number), pair (one of two texts), spans (marked words).',
     ),
     option('base', 'NAME', 'Encoder of the catalog, or a folder with one.', 'all-minilm-l6-v2'),
     option(
       'method',
       'NAME',
-      'head, lora, full, contrastive (for few rows per label), or auto: whatever does best.',
-      'auto',
+      'head, lora, full, contrastive (for few rows per label), or auto (the default): whatever does best.',
     ),
-    option('budget', 'TIME', 'Limit of the fitting time in total, e.g. 90s, 3m, 1h.', '3m'),
-    option('memory', 'SIZE', 'What caches and batches may take, e.g. 500mb, 2gb.', '1gb'),
+    option('budget', 'TIME', 'Limit of the fitting time in total, e.g. 90s, 3m, 1h (default 3m).'),
+    option('memory', 'SIZE', 'What caches and batches may take, e.g. 500mb, 2gb (default 1gb).'),
     option('recipe', 'ID', 'Repeat this run instead of searching.'),
     option(
       'on',
@@ -62,7 +72,7 @@ export const trainCommand: Command = {
       'here, or torch: writes a job for PyTorch elsewhere; with the folder of a finished job as FILE, reads it back.',
       'here',
     ),
-    option('seed', 'N', 'Decides the inner split and everything random.', '0'),
+    option('seed', 'N', 'Decides the inner split and everything random (default 0).'),
     option('text-column', 'NAME', 'Column of the text, where it is not found by itself.'),
     option('pair-column', 'NAME', 'Column of the second text.'),
     option('label-column', 'NAME', 'Column of the label or labels.'),
@@ -110,6 +120,7 @@ export const trainCommand: Command = {
 function trainParams(input: CommandInput) {
   const [file = ''] = input.positionals
   const text = (name: string) => textOption(input, name)
+  requireSameRun(input)
   return {
     file: resolve(file),
     task: choice(input, 'task-kind', TASKS) ?? 'label',
@@ -133,6 +144,16 @@ function trainParams(input: CommandInput) {
       ...named('temperature', numberOption(input, 'temperature', { min: 1, max: 100 })),
     },
   }
+}
+
+/** @throws usage-invalid where an option beside --recipe would go unheeded */
+function requireSameRun(input: CommandInput): void {
+  const given = OF_THE_RUN.filter(name => textOption(input, name) !== undefined)
+  if (textOption(input, 'recipe') === undefined || given.length === 0) return
+  throw usageError(
+    '--recipe repeats a run as it was.',
+    `leave out ${given.map(name => `--${name}`).join(', ')}, or --recipe to train anew.`,
+  )
 }
 
 function folderOf(path: string | undefined): string | null {

@@ -1,6 +1,7 @@
 /** Reads CSV with a header line as records. Knows the column names only as text. */
 import { Readable } from 'node:stream'
 import { type CsvError, parse } from 'csv-parse'
+import { UnderstudyError } from '../../errors.ts'
 import type { SourceItem } from './source.ts'
 
 const ROWS_AT_ONCE = 500
@@ -11,18 +12,24 @@ interface CsvRow {
   readonly info: { readonly lines: number }
 }
 
-/** Rows as objects by column name; a row that cannot be read comes as its reason. */
+/**
+ * Rows as objects by column name; a row that cannot be read comes as its reason.
+ * @throws file-unreadable where two columns have one name: which of them is meant, nobody can tell
+ */
 export async function* readCsv(
   bytes: AsyncIterable<Uint8Array>,
-  { maxBytes }: { maxBytes: number },
+  { path, maxBytes }: { readonly path: string; readonly maxBytes: number },
 ): AsyncGenerator<readonly SourceItem[]> {
   const chunks = bytes[Symbol.asyncIterator]()
   const first = await chunks.next()
   if (first.done === true) return
   const skipped: SourceItem[] = []
-  const parser = csvParser(delimiterOf(first.value), maxBytes, error =>
-    skipped.push({ line: lineOf(error), reason: reasonOf(error) }),
-  )
+  const parser = csvParser({
+    delimiter: isTabbed(path) ? '\t' : delimiterOf(first.value),
+    maxBytes,
+    columns: header => columnNames(header, path),
+    onError: error => skipped.push({ line: lineOf(error), reason: reasonOf(error) }),
+  })
   const source = Readable.from(prepend(first.value, chunks), { objectMode: false })
   source.on('error', error => parser.destroy(error))
   source.pipe(parser)
@@ -45,10 +52,38 @@ export async function* readCsv(
   yield [...rows, ...skipped]
 }
 
-function csvParser(delimiter: string, maxBytes: number, onError: (error: CsvError) => void) {
+/** Files that are CSV by their name. */
+export function isCsvName(path: string): boolean {
+  return /\.(csv|tsv)(\.gz)?$/i.test(path)
+}
+
+function isTabbed(path: string): boolean {
+  return /\.tsv(\.gz)?$/i.test(path)
+}
+
+function columnNames(header: readonly string[], path: string): string[] {
+  const names = header.map(name => name.trim())
+  // Spreadsheets leave columns without a name at the end, which nobody asks for.
+  const twice = names.find((name, i) => name !== '' && names.indexOf(name) !== i)
+  if (twice === undefined) return names
+  throw new UnderstudyError(
+    'file-unreadable',
+    `${path} cannot be read: two of its columns are named ${JSON.stringify(twice.slice(0, 60))}.`,
+    { help: 'Rename or remove one of them.' },
+  )
+}
+
+interface CsvParserOptions {
+  readonly delimiter: string
+  readonly maxBytes: number
+  readonly columns: (header: readonly string[]) => string[]
+  readonly onError: (error: CsvError) => void
+}
+
+function csvParser({ delimiter, maxBytes, columns, onError }: CsvParserOptions) {
   return parse({
     bom: true,
-    columns: (header: string[]) => header.map(name => name.trim()),
+    columns,
     delimiter,
     info: true,
     // Both, since files that went through several hands mix them.

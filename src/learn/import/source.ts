@@ -1,10 +1,10 @@
-/** Opens the files of an import and reads their records as a stream: JSON Lines, JSON arrays, CSV, each also gzipped. */
+/** Opens the files of an import and reads their records as a stream: JSON Lines, JSON arrays, CSV, TSV, each also gzipped. */
 import { createReadStream } from 'node:fs'
 import { open, stat } from 'node:fs/promises'
 import { createGunzip } from 'node:zlib'
 import { UnderstudyError } from '../../errors.ts'
 import { tryJson } from '../../wire/index.ts'
-import { readCsv } from './csv.ts'
+import { isCsvName, readCsv } from './csv.ts'
 import { createSplitter, type Piece } from './split.ts'
 
 /** One record of a file, or why there is none. `offset` and `byteLength` locate it where the file is plain JSON Lines. */
@@ -40,7 +40,7 @@ export async function openSource(path: string): Promise<SourceFile> {
       path,
       byteLength: info.size,
       isGzip: head[0] === 0x1f && head[1] === 0x8b,
-      isCsv: /\.csv(\.gz)?$/i.test(path),
+      isCsv: isCsvName(path),
     }
   } catch (cause) {
     throw unreadable(path, cause)
@@ -75,7 +75,7 @@ export interface ReadOptions {
 
 /**
  * The records of a file, some at a time. Damage is a record with a reason, not an error.
- * @throws file-unreadable where reading itself fails
+ * @throws file-unreadable where reading itself fails, or a name of a column of CSV stands for two
  */
 export async function* readSource(
   file: SourceFile,
@@ -84,7 +84,7 @@ export async function* readSource(
   const maxBytes = options.maxLineBytes ?? MAX_LINE_BYTES
   const bytes = readBytes(file, options)
   try {
-    if (file.isCsv) yield* readCsv(bytes, { maxBytes })
+    if (file.isCsv) yield* readCsv(bytes, { path: file.path, maxBytes })
     else yield* readJson(bytes, maxBytes)
   } catch (error) {
     // Where lines cannot be told apart behind it, as in CSV, damage ends the reading.

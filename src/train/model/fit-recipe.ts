@@ -273,7 +273,7 @@ function frozenFit(
   }
 }
 
-/** Steps as progress, a few times a second, with loss, pace and time left. */
+/** Steps as progress, a few times a second, with loss and pace; the time left is told from the steps by who shows them. */
 export function showSteps(
   stage: string,
   { onProgress, clock }: Pick<FitContextOptions, 'onProgress' | 'clock'>,
@@ -281,20 +281,17 @@ export function showSteps(
   const startMs = clock.monotonic()
   let shownMs = Number.NEGATIVE_INFINITY
   let smoothed: number | null = null
-  let first = 0
   return ({ step, stepCount, loss, rowCount }: StepProgress): void => {
     smoothed = smoothed === null ? loss : 0.9 * smoothed + 0.1 * loss
     const nowMs = clock.monotonic()
-    if (first === 0) first = step
     if (nowMs - shownMs < PROGRESS_MS && step < stepCount) return
     shownMs = nowMs
     const seconds = Math.max(1e-3, (nowMs - startMs) / 1000)
-    const left = (seconds / (step - first + 1)) * (stepCount - step)
     onProgress?.({
       stage,
       done: step,
       total: stepCount,
-      note: `loss ${smoothed.toFixed(3)}, ${Math.round(rowCount / seconds)} examples/s, ${Math.ceil(left)} s to go`,
+      note: `loss ${smoothed.toFixed(3)}, ${Math.round(rowCount / seconds)} examples/s`,
     })
   }
 }

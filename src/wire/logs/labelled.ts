@@ -1,5 +1,4 @@
 /** Rows of (text, label): each becomes a chat request with one user message, answered by the label. */
-import { isObject } from '../json.ts'
 import { chatEntry, type JsonObject, type ParsedLine, rejected } from './entry.ts'
 
 /** Stands where a model's name would: nobody was asked. */
@@ -8,16 +7,6 @@ export const LABELLED_MODEL = 'labels'
 export function matchesLabelled(line: JsonObject): boolean {
   const names = Object.keys(line).map(name => name.trim().toLowerCase())
   return names.includes('text') && names.includes('label')
-}
-
-/** Text and label of a record, whatever it is; null where it lacks one of them. */
-export function labelledRow(
-  record: unknown,
-): { readonly text: string; readonly label: string } | null {
-  if (!isObject(record)) return null
-  const text = field(record, 'text')
-  const label = field(record, 'label')?.trim()
-  return text === null || text.trim() === '' || !label ? null : { text, label }
 }
 
 export function parseLabelled(line: JsonObject): ParsedLine {

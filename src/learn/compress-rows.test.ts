@@ -1,0 +1,36 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { readRows } from './compress-rows.ts'
+
+let folder = ''
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'compress-rows-'))
+})
+afterAll(() => rm(folder, { recursive: true }))
+
+it.each([
+  ['rows.csv', 'text,category\nhello,a\nthere, b \n'],
+  ['rows.tsv', 'Utterance\tIntent\nhello\ta\nthere\tb\n'],
+  ['rows.jsonl', '{"about":1}\n{"text":"hello","label":"a"}\n{"text":"there","label":"b"}\n'],
+])('finds the columns of %s as train does', async (name, content) => {
+  await writeFile(join(folder, name), content)
+  expect((await readRows(join(folder, name))).rows).toEqual([
+    { text: 'hello', label: 'a' },
+    { text: 'there', label: 'b' },
+  ])
+})
+
+it('counts what has no text or no label', async () => {
+  const path = join(folder, 'broken.jsonl')
+  const rows = [
+    '{"text":"hello","label":3}',
+    '{"text":" ","label":"a"}',
+    '{"text":"x"}',
+    'no',
+    '[]',
+  ]
+  await writeFile(path, rows.join('\n'))
+  expect(await readRows(path)).toEqual({ rows: [{ text: 'hello', label: '3' }], brokenCount: 4 })
+})
