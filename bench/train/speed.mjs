@@ -1,7 +1,7 @@
 /**
  * The training engine against PyTorch, PEFT and transformers on Banking77 in length-bucketed batches of 32: the same batches,
  * initial tensors and learning rates. Sides and cases take turns; the rate is that of the fastest round of every single step,
- * which other work on the machine disturbs least. `--loss` compares the losses of 100 LoRA steps instead.
+ * which other work on the machine disturbs least. `--loss` compares the losses of 100 steps instead.
  *
  *   npm run build && node bench/train/speed.mjs --python PYTHON --model FOLDER [--data ../shared/data] [--steps 40]
  *     [--rounds 3] [--threads 2] [--cases full,lora,top] [--loss] [--out FILE]
@@ -112,8 +112,12 @@ function measureSpeed() {
 }
 
 function compareLosses() {
-  const path = writeJob('lora', 100)
-  const [ours, torch] = [runSide('ours', path, 'lora'), runSide('torch', path, 'lora')]
+  return Object.fromEntries(options.cases.split(',').map(key => [key, compareLoss(key)]))
+}
+
+function compareLoss(key) {
+  const path = writeJob(key, 100)
+  const [ours, torch] = [runSide('ours', path, key), runSide('torch', path, key)]
   const differences = ours.losses.map((loss, i) => Math.abs(loss / torch.losses[i] - 1))
   const rows = [1, 10, 25, 50, 75, 100].map(step => [
     step,
@@ -121,6 +125,7 @@ function compareLosses() {
     torch.losses[step - 1].toFixed(6),
     differences[step - 1].toExponential(1),
   ])
+  console.log(CASES[key].name)
   console.log(table(['step', 'loss, ours', 'PyTorch', 'relative difference'], rows))
   console.log(`largest of 100 steps: ${Math.max(...differences).toExponential(2)}`)
   return { ours, torch }
