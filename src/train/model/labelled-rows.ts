@@ -63,7 +63,18 @@ export function checkLabelledRows(task: TrainTask, given: readonly LabelledRow[]
       `${once.length} ${once.length === 1 ? 'label is' : 'labels are'} seen only once (${shown.join(', ')}${once.length > 5 ? ', …' : ''}): nothing can be said of how well ${once.length === 1 ? 'it is' : 'they are'} learned.`,
     )
   }
+  const overlapping = task === 'spans' ? rows.filter(overlaps).length : 0
+  if (overlapping > 0) {
+    notices.push(
+      `${overlapping} of ${rows.length} rows have spans that overlap: of those, the one that begins first is learned, or the longer of two that begin together.`,
+    )
+  }
   return { rows, labels, notices, dataHash: sha256(canonicalJson({ task, rows })) }
+}
+
+function overlaps({ spans = [] }: LabelledRow): boolean {
+  const ordered = [...spans].sort((a, b) => a.start - b.start)
+  return ordered.some((span, i) => i > 0 && span.start < (ordered[i - 1] as Span).end)
 }
 
 /**

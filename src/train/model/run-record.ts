@@ -47,6 +47,7 @@ export interface RunRecord {
   readonly epochLosses: readonly number[]
   readonly heldBackLosses: readonly number[]
   readonly tried: readonly Tried[]
+  /** Of the process that finished, and of the trials of those before it. */
   readonly seconds: number
   readonly versions: Readonly<Record<string, string>>
   /** ISO 8601. */

@@ -133,7 +133,8 @@ async function guessInTime(search: Search): Promise<Recipe | null> {
   const { context } = search
   const { encoded, split } = context
   const guess = fewShotGuess(candidateOptions(search), split.selection.length)
-  if (guess === null) return null
+  // An earlier process may have found that it takes too long, or that it diverges.
+  if (guess === null || search.tried.some(({ name }) => name === GUESS_NAME)) return null
   context.onProgress?.({ stage: 'measuring', done: 0, total: 0, note: GUESS_NAME })
   const msPerRow = await paceOf(search, { name: GUESS_NAME, recipe: guess })
   if (msPerRow === null) return null

@@ -134,6 +134,9 @@ describe('trainModel', () => {
       options('label', plan, { onProgress: one => void (one.note && stages.push(one.stage)) }),
     )
     expect(new Set(stages)).toEqual(new Set(['fit on all rows']))
+    // What the search took is counted, although another process made it.
+    const searched = resumed.record.tried.reduce((sum, { seconds }) => sum + seconds, 0)
+    expect(resumed.record.seconds).toBeGreaterThanOrEqual(searched)
     expect(resumed.parts.head).toEqual(alone.parts.head)
     expect(resumed.parts.weights.layers).toEqual(alone.parts.weights.layers)
   })

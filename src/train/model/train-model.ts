@@ -108,6 +108,7 @@ export async function trainModel(options: TrainModelOptions): Promise<TrainedMod
   })
   const order = { task, weightsHash, readingHash, dataHash: checked.dataHash, ...orderOf(options) }
   const state = await openRunState(options.stateDir, order)
+  const earlierMs = state.search.spentMs
   const identity = {
     weightsHash,
     // A run from before it was kept is repeated under its own name.
@@ -145,7 +146,7 @@ export async function trainModel(options: TrainModelOptions): Promise<TrainedMod
             leftOfBudget({ context, state }),
           )
     const record = recordOf({ options, checked, split, encoded, chosen, identity, known, fit })
-    const seconds = Math.round((clock.monotonic() - startMs) / 100) / 10
+    const seconds = Math.round((earlierMs + clock.monotonic() - startMs) / 100) / 10
     return {
       parts: { task, config, outputs: encoded.outputs, recipe: chosen.recipe, ...fit.parts },
       record: { ...record, seconds, time: new Date(clock.now()).toISOString() },
