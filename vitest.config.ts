@@ -4,6 +4,8 @@ export default defineConfig({
   test: {
     include: ['src/**/*.test.ts', 'test/**/*.test.ts'],
     testTimeout: 30_000,
+    // An embedded database that closes beside other work takes its time.
+    hookTimeout: 60_000,
     // Two cores: more workers than that only makes tests with real processes flaky.
     maxWorkers: 2,
     pool: 'forks',
