@@ -1,6 +1,7 @@
 /** Folders in which a broken-off training keeps what it needs to go on. */
 import { mkdir } from 'node:fs/promises'
 import { UnderstudyError } from '../errors.ts'
+import { writeFileAtomic } from '../platform/index.ts'
 
 /** @throws file-unreadable when the folder cannot be made */
 export async function makeStateFolder(folder: string): Promise<void> {
@@ -11,8 +12,19 @@ export async function makeStateFolder(folder: string): Promise<void> {
   }
 }
 
-/** A disk that is full, most of the time. What was written before is still there. */
-export function unwritable(path: string, cause: unknown): UnderstudyError {
+/** Atomic: what was written before stays where it fails. @throws file-unreadable, for a full disk most of the time */
+export async function writeState(
+  path: string,
+  data: Parameters<typeof writeFileAtomic>[1],
+): Promise<void> {
+  try {
+    await writeFileAtomic(path, data)
+  } catch (cause) {
+    throw unwritable(path, cause)
+  }
+}
+
+function unwritable(path: string, cause: unknown): UnderstudyError {
   const { code } = cause as NodeJS.ErrnoException
   return new UnderstudyError(
     'file-unreadable',

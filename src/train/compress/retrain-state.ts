@@ -4,9 +4,8 @@ import { join } from 'node:path'
 import { z } from 'zod'
 import { readSafetensors } from '../../formats/index.ts'
 import { readClassifier, readEncoderWeights, writeEncoderWeights } from '../../models/index.ts'
-import { writeFileAtomic } from '../../platform/index.ts'
 import { parseRecipe, type Recipe } from '../fine-tune/recipe.ts'
-import { makeStateFolder } from '../state-folder.ts'
+import { makeStateFolder, writeState } from '../state-folder.ts'
 import type { CompressibleModel } from './compress-types.ts'
 
 /** What depends on timing, and so must not be decided anew. */
@@ -45,7 +44,7 @@ export async function openRetrainState(folder: string): Promise<RetrainState> {
         return null
       }
     },
-    writePlan: (identity, plan) => writeFileAtomic(path(identity, 'json'), JSON.stringify(plan)),
+    writePlan: (identity, plan) => writeState(path(identity, 'json'), JSON.stringify(plan)),
     async readDone(identity, model) {
       const bytes = await readFile(path(identity, 'safetensors')).catch(() => null)
       if (bytes === null) return null
@@ -62,7 +61,7 @@ export async function openRetrainState(folder: string): Promise<RetrainState> {
       }
     },
     writeDone: (identity, { weights, config, classifier }) =>
-      writeFileAtomic(
+      writeState(
         path(identity, 'safetensors'),
         writeEncoderWeights(weights, config, { classifier }),
       ),

@@ -9,8 +9,8 @@ import {
   safetensorsHeadBytes,
   safetensorsParts,
 } from '../../formats/index.ts'
-import { readRange, writeFileAtomic } from '../../platform/index.ts'
-import { unreadable, unwritable } from '../state-folder.ts'
+import { readRange } from '../../platform/index.ts'
+import { unreadable, writeState } from '../state-folder.ts'
 
 export interface Checkpoint {
   /** Names the run: recipe, weights and data. A checkpoint of another run is not used. */
@@ -27,11 +27,7 @@ export async function writeCheckpoint(path: string, checkpoint: Checkpoint): Pro
     Object.entries(state.buffers).map(([name, data]) => [name, float32Tensor(data, [data.length])]),
   )
   const metadata = { runId, step: String(state.step), progress: JSON.stringify(progress) }
-  try {
-    await writeFileAtomic(path, safetensorsParts(tensors, metadata))
-  } catch (cause) {
-    throw unwritable(path, cause)
-  }
+  await writeState(path, safetensorsParts(tensors, metadata))
 }
 
 /**

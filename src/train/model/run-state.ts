@@ -3,10 +3,10 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { UnderstudyError } from '../../errors.ts'
-import { sha256, writeFileAtomic } from '../../platform/index.ts'
+import { sha256 } from '../../platform/index.ts'
 import { canonicalJson } from '../../util/index.ts'
 import { parseRecipe, type Recipe } from '../fine-tune/recipe.ts'
-import { makeStateFolder, unreadable, unwritable } from '../state-folder.ts'
+import { makeStateFolder, unreadable, writeState } from '../state-folder.ts'
 import type { RunRecord, Tried } from './run-record.ts'
 
 /** Decisions of the search that must not be taken anew: they depended on timing. */
@@ -52,10 +52,7 @@ export async function openRunState(stateDir: string, order: unknown): Promise<Ru
   return {
     folder,
     search: text === null ? NOTHING : parseState(path, text),
-    save: search =>
-      writeFileAtomic(path, JSON.stringify(search)).catch(cause => {
-        throw unwritable(path, cause)
-      }),
+    save: search => writeState(path, JSON.stringify(search)),
   }
 }
 

@@ -49,6 +49,15 @@ function options(
   }
 }
 
+/** Its weights hold what is not a number. */
+function spoiledBase() {
+  const weights = toyWeights()
+  const norm = 'encoder.layer.1.output.LayerNorm.weight'
+  const { shape } = weights.get(norm) ?? { shape: [8] }
+  weights.set(norm, float32Tensor(new Float32Array(8).fill(Number.NaN), shape))
+  return { name: 'spoiled', files: toyFiles({ weights: writeSafetensors(weights) }) }
+}
+
 /** As a job does that has written the model. */
 async function train(order: TrainModelOptions): Promise<TrainedModel> {
   const trained = await trainModel(order)
@@ -176,11 +185,7 @@ describe('trainModel', () => {
   })
 
   it('says that a base does not answer with numbers', async () => {
-    const weights = toyWeights()
-    const norm = 'encoder.layer.1.output.LayerNorm.weight'
-    const { shape } = weights.get(norm) ?? { shape: [8] }
-    weights.set(norm, float32Tensor(new Float32Array(8).fill(Number.NaN), shape))
-    const base = { name: 'spoiled', files: toyFiles({ weights: writeSafetensors(weights) }) }
+    const base = spoiledBase()
     for (const method of ['auto', 'head'] as const) {
       await expect(train(options('label', { method }, { base }))).rejects.toMatchObject({
         code: 'training-diverged',
@@ -206,11 +211,7 @@ describe('trainModel', () => {
   })
 
   it('tries every recipe where one diverges, and says so where all did, also when it is asked again', async () => {
-    const weights = toyWeights()
-    const norm = 'encoder.layer.1.output.LayerNorm.weight'
-    const { shape } = weights.get(norm) ?? { shape: [8] }
-    weights.set(norm, float32Tensor(new Float32Array(8).fill(Number.NaN), shape))
-    const base = { name: 'spoiled', files: toyFiles({ weights: writeSafetensors(weights) }) }
+    const base = spoiledBase()
     const spoiled = options('labels', { method: 'full' }, { base })
     for (const message of ['at step 1', 'in an earlier process']) {
       await expect(train(spoiled)).rejects.toMatchObject({
