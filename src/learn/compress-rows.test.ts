@@ -34,3 +34,12 @@ it('counts what has no text or no label', async () => {
   await writeFile(path, rows.join('\n'))
   expect(await readRows(path)).toEqual({ rows: [{ text: 'hello', label: '3' }], brokenCount: 4 })
 })
+
+it('refuses another encoding than UTF-8, as train does', async () => {
+  const path = join(folder, 'latin.csv')
+  await writeFile(path, Buffer.from('text,label\nsch\xf6n,a\ngr\xfcn,b\n', 'latin1'))
+  await expect(readRows(path)).rejects.toMatchObject({
+    code: 'request-invalid',
+    message: expect.stringContaining('not valid UTF-8'),
+  })
+})

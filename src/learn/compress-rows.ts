@@ -5,6 +5,7 @@ import type { LabelledRows } from '../train/index.ts'
 import { isObject } from '../wire/index.ts'
 import { type Columns, findColumns } from './columns.ts'
 import { openSource, readSource } from './import/source.ts'
+import { checkEncoding } from './train-data.ts'
 
 export interface Row {
   readonly text: string
@@ -22,7 +23,7 @@ export interface CompressRoles {
 /** Of rows held out one part in this many selects, the rest certifies. */
 const SELECTION_PART = 3
 
-/** @throws file-unreadable where no record has a text and a label */
+/** @throws file-unreadable where no record has a text and a label; request-invalid for another encoding than UTF-8 */
 export async function readRows(path: string): Promise<{ rows: Row[]; brokenCount: number }> {
   const rows: Row[] = []
   let columns: Columns | null = null
@@ -36,6 +37,8 @@ export async function readRows(path: string): Promise<{ rows: Row[]; brokenCount
       else rows.push(row)
     }
   }
+  const replaced = rows.filter(({ text }) => text.includes('\ufffd')).length
+  checkEncoding(path, { replaced, rowCount: rows.length })
   if (rows.length > 0) return { rows, brokenCount }
   throw new UnderstudyError('file-unreadable', `${path} has no record with a text and a label.`, {
     help: 'Name its columns text and label: in the header of CSV, or in one JSON object per line.',

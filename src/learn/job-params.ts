@@ -51,40 +51,45 @@ const compressParams = z.strictObject({
 
 const columnName = z.string().min(1).max(200).optional()
 
-const trainParams = z.strictObject({
-  file: absolutePath,
-  task: z.enum(['label', 'labels', 'pair', 'spans']).default('label'),
-  columns: z.strictObject({ text: columnName, pair: columnName, label: columnName }).default({}),
-  base: z.string().min(1).max(4096),
-  output: absolutePath,
-  method: z.enum(['auto', 'head', 'lora', 'full', 'contrastive']).default('auto'),
-  recipe: z.string().max(100).nullable().default(null),
-  teacher: absolutePath.nullable().default(null),
-  on: z.enum(['here', 'torch']).default('here'),
-  budgetMs: z.number().positive().default(180_000),
-  memoryBytes: z
-    .number()
-    .min(16 * 2 ** 20)
-    .default(2 ** 30),
-  seed: z
-    .int()
-    .min(0)
-    .max(2 ** 31 - 1)
-    .default(0),
-  fixed: z
-    .strictObject({
-      labelSmoothing: z.number().min(0).lt(1).optional(),
-      classWeights: z.enum(['none', 'balanced']).optional(),
-      temperature: z.number().min(1).max(100).optional(),
-    })
-    .default({})
-    .transform(
-      given =>
-        Object.fromEntries(
-          Object.entries(given).filter(([, value]) => value !== undefined),
-        ) as TrainParams['fixed'],
-    ),
-})
+const trainParams = z
+  .strictObject({
+    file: absolutePath,
+    task: z.enum(['label', 'labels', 'pair', 'spans']).default('label'),
+    columns: z.strictObject({ text: columnName, pair: columnName, label: columnName }).default({}),
+    base: z.string().min(1).max(4096),
+    output: absolutePath,
+    method: z.enum(['auto', 'head', 'lora', 'full', 'contrastive']).default('auto'),
+    recipe: z.string().max(100).nullable().default(null),
+    teacher: absolutePath.nullable().default(null),
+    on: z.enum(['here', 'torch']).default('here'),
+    budgetMs: z.number().positive().default(180_000),
+    memoryBytes: z
+      .number()
+      .min(16 * 2 ** 20)
+      .default(2 ** 30),
+    seed: z
+      .int()
+      .min(0)
+      .max(2 ** 31 - 1)
+      .default(0),
+    fixed: z
+      .strictObject({
+        labelSmoothing: z.number().min(0).lt(1).optional(),
+        classWeights: z.enum(['none', 'balanced']).optional(),
+        temperature: z.number().min(1).max(100).optional(),
+      })
+      .default({})
+      .transform(
+        given =>
+          Object.fromEntries(
+            Object.entries(given).filter(([, value]) => value !== undefined),
+          ) as TrainParams['fixed'],
+      ),
+  })
+  .refine(({ recipe, fixed }) => recipe === null || Object.keys(fixed).length === 0, {
+    path: ['fixed'],
+    message: 'would go unheeded: `recipe` repeats a run as it was',
+  })
 
 /** @throws request-invalid naming the parameter */
 export function parseTrainParams(value: unknown): TrainParams {

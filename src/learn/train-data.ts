@@ -86,14 +86,7 @@ function noticesOf(
           'Give CSV with a header line, or one JSON object per line.',
         )
   }
-  // More than a few stray characters: another encoding, and models would learn its rubble.
-  if (replaced > 0.01 * rows.length) {
-    throw wrong(
-      path,
-      `${replaced} of ${rows.length} texts are not valid UTF-8`,
-      'Convert it first, e.g. iconv -f LATIN1 -t UTF-8.',
-    )
-  }
+  checkEncoding(path, { replaced, rowCount: rows.length })
   return [
     ...(first
       ? [
@@ -107,6 +100,19 @@ function noticesOf(
           `The column ${JSON.stringify(unread.slice(0, 40))} was not read: where it is a second text, --task-kind pair reads it.`,
         ]),
   ]
+}
+
+/** @throws request-invalid for more than a few stray characters: another encoding, and models would learn its rubble */
+export function checkEncoding(
+  path: string,
+  { replaced, rowCount }: { readonly replaced: number; readonly rowCount: number },
+): void {
+  if (replaced <= 0.01 * rowCount) return
+  throw wrong(
+    path,
+    `${replaced} of ${rowCount} texts are not valid UTF-8`,
+    'Convert it first, e.g. iconv -f LATIN1 -t UTF-8.',
+  )
 }
 
 function requireColumns(

@@ -308,4 +308,10 @@ describe('parseTrainParams', () => {
       expect.objectContaining({ details: { param: `params.${name}` } }),
     )
   })
+  it('refuses settings beside a recipe, which would not heed them', () => {
+    const params = { ...least, recipe: 'a'.repeat(16), fixed: { labelSmoothing: 0.1 } }
+    expect(() => parseTrainParams(params)).toThrowError(
+      expect.objectContaining({ details: { param: 'params.fixed' } }),
+    )
+  })
 })

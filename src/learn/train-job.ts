@@ -24,6 +24,7 @@ import {
 import {
   checkClassWeights,
   exportModel,
+  heededSettings,
   type LabelledRow,
   type ModelCardRecord,
   type Recipe,
@@ -357,7 +358,7 @@ function cardOf(record: RunRecord): ModelCardRecord {
       training: rowCounts.training ?? 0,
       [rowsUsed === 'all' ? 'of these, held back at first' : 'held back']: rowCounts.selection ?? 0,
     },
-    recipe,
+    recipe: heededSettings(recipe),
     metrics: Object.entries(metrics?.scores ?? {}).map(([name, value]) => ({
       name,
       value: Number(value.toFixed(4)),

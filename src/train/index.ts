@@ -23,6 +23,7 @@ export type {
 export { DISTILLATION, defaultVariants, HEALING } from './compress/compress-variants.ts'
 export {
   completeRecipe,
+  heededSettings,
   parseRecipe,
   RECIPE_DEFAULTS,
   type Recipe,

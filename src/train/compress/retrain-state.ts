@@ -5,7 +5,7 @@ import { z } from 'zod'
 import { readSafetensors } from '../../formats/index.ts'
 import { readClassifier, readEncoderWeights, writeEncoderWeights } from '../../models/index.ts'
 import { parseRecipe, type Recipe } from '../fine-tune/recipe.ts'
-import { makeStateFolder, writeState } from '../state-folder.ts'
+import { makeStateFolder, unreadable, writeState } from '../state-folder.ts'
 import type { CompressibleModel } from './compress-types.ts'
 
 /** What depends on timing, and so must not be decided anew. */
@@ -27,17 +27,17 @@ export interface RetrainState {
 
 const planSchema = z.object({ recipe: z.unknown(), rowCount: z.int().min(1) })
 
-/** @throws file-unreadable when the folder cannot be made */
+/** @throws file-unreadable, here and by its methods, when the folder cannot be made, read or written */
 export async function openRetrainState(folder: string): Promise<RetrainState> {
   await makeStateFolder(folder)
   const path = (identity: string, ending: string) => join(folder, `${identity}.${ending}`)
   return {
     checkpointPath: join(folder, 'checkpoint.safetensors'),
     async readPlan(identity) {
-      const text = await readFile(path(identity, 'json'), 'utf8').catch(() => null)
-      if (text === null) return null
+      const bytes = await bytesOf(path(identity, 'json'))
+      if (bytes === null) return null
       try {
-        const { recipe, rowCount } = planSchema.parse(JSON.parse(text))
+        const { recipe, rowCount } = planSchema.parse(JSON.parse(bytes.toString('utf8')))
         return { recipe: parseRecipe(recipe), rowCount }
       } catch {
         // Damaged: decided anew, as if it had not been written.
@@ -46,7 +46,7 @@ export async function openRetrainState(folder: string): Promise<RetrainState> {
     },
     writePlan: (identity, plan) => writeState(path(identity, 'json'), JSON.stringify(plan)),
     async readDone(identity, model) {
-      const bytes = await readFile(path(identity, 'safetensors')).catch(() => null)
+      const bytes = await bytesOf(path(identity, 'safetensors'))
       if (bytes === null) return null
       try {
         const file = readSafetensors(bytes)
@@ -66,4 +66,12 @@ export async function openRetrainState(folder: string): Promise<RetrainState> {
         writeEncoderWeights(weights, config, { classifier }),
       ),
   }
+}
+
+/** Null where there is no file. @throws file-unreadable where there is one that cannot be read */
+async function bytesOf(path: string): Promise<Buffer | null> {
+  return await readFile(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return null
+    throw unreadable(path, error)
+  })
 }

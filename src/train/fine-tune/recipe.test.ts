@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { completeRecipe, parseRecipe, RECIPE_DEFAULTS, recipeId } from './recipe.ts'
+import { completeRecipe, heededSettings, parseRecipe, RECIPE_DEFAULTS, recipeId } from './recipe.ts'
 
 describe('a recipe', () => {
   it('is complete for every method, and survives JSON', () => {
@@ -15,6 +15,16 @@ describe('a recipe', () => {
       alpha: 16,
       layerCount: 3,
     })
+  })
+
+  it('tells which settings its method heeds', () => {
+    const heeded = (method: 'head' | 'lora' | 'contrastive') =>
+      Object.keys(heededSettings(completeRecipe({ method })))
+    expect(heeded('lora')).toEqual(expect.arrayContaining(['rank', 'learningRate', 'seed']))
+    expect(heeded('lora')).not.toContain('contrastShare')
+    expect(heeded('contrastive')).toContain('contrastShare')
+    expect(heeded('contrastive')).not.toContain('rank')
+    expect(heeded('head')).not.toContain('learningRate')
   })
 
   it('gives a reason for every default', () => {

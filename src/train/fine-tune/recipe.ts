@@ -159,6 +159,25 @@ export const RECIPE_DEFAULTS: RecipeDefaults = {
   seed: { value: always(0), reason: 'any fixed number repeats a run' },
 }
 
+/** Settings that only some methods heed. */
+const HEEDED_BY: { readonly [Key in keyof Recipe]?: readonly TrainingMethod[] } = {
+  rank: ['lora'],
+  alpha: ['lora'],
+  targetModules: ['lora'],
+  layerCount: ['lora', 'full', 'contrastive'],
+  learningRate: ['lora', 'full', 'contrastive'],
+  dropout: ['lora', 'full', 'contrastive'],
+  contrastShare: ['contrastive'],
+  contrastTemperature: ['contrastive'],
+  rowsPerClass: ['contrastive'],
+}
+
+/** What of a recipe its method heeds, for people. */
+export function heededSettings(recipe: Recipe): Readonly<Partial<Recipe>> {
+  const isHeeded = (key: string) => HEEDED_BY[key as keyof Recipe]?.includes(recipe.method) ?? true
+  return Object.fromEntries(Object.entries(recipe).filter(([key]) => isHeeded(key)))
+}
+
 /**
  * A complete recipe from what is given.
  * @example completeRecipe({ method: 'lora', rank: 4 }).alpha // 16
