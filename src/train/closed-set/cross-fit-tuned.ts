@@ -25,7 +25,7 @@ import {
   otherRows,
   rowsOfFold,
 } from './cross-fit.ts'
-import { foldsByGroup } from './folds.ts'
+import { foldsByGroup, rowsWhere } from './folds.ts'
 
 export interface TunedModel {
   readonly tuned: TunedLayers
@@ -46,7 +46,7 @@ export interface TunedContext extends CrossFitContext {
   readonly training: TrainingRuntime
   /** Frozen embeddings of the inputs, [rows, dimension]: the head starts as logistic regression on them. */
   readonly embeddings: Float32Array
-  /** How far opinions of the tuned head on some rows, its own fold, leave the whole classifier from perfect; lower is better. */
+  /** How far opinions of the tuned head on some rows, which it did not see, leave the whole classifier from perfect; lower is better. */
   readonly judge: (opinionOf: (row: number) => Opinion, rows: Int32Array) => number
 }
 
@@ -54,7 +54,7 @@ export interface TunedContext extends CrossFitContext {
 const TUNED_LAYERS = 2
 /** The head starts as if fitted to embeddings of length 1, so its weights shrink by this. */
 const SCALE = 20
-/** Tried in this order as time allows; the later one must do better on the first fold. */
+/** Tried in this order as time allows; the later one must do better on the folds that both were tried on. */
 const METHODS = [
   { method: 'full', learningRate: 2e-4 },
   { method: 'lora', learningRate: 2e-3 },
@@ -133,7 +133,6 @@ interface Job {
 async function fitFolds(job: Job): Promise<TunedFit | null> {
   const { data, split, context, plan } = job
   const { leftMs } = context.pace
-  const logits = new Float32Array(data.labels.length * data.classCount)
   const recipeOf = (method: (typeof METHODS)[number]) =>
     completeRecipe({
       ...method,
@@ -142,48 +141,56 @@ async function fitFolds(job: Job): Promise<TunedFit | null> {
       ...COMMON,
       seed: context.rng.fork('recipe').int(2 ** 31),
     })
-  const [standard, ...others] = METHODS
-  let recipe = recipeOf(standard)
-  const startMs = leftMs()
-  let best = await predictFold(job, 0, recipe, logits)
-  const foldMs = startMs - leftMs()
+  const [first, second] = METHODS.map(method => ({
+    recipe: recipeOf(method),
+    logits: new Float32Array(data.labels.length * data.classCount),
+  })) as [Attempt, Attempt]
   const { foldCount } = split
-  // The other folds, and all rows, which are foldCount / (foldCount − 1) times as many.
-  const restMs = foldMs * (foldCount - 1 + foldCount / (foldCount - 1))
-  if (restMs > leftMs()) return null
-  for (const other of others) {
-    if (restMs + foldMs > BUDGET_SHARE * leftMs()) break
-    const candidate = recipeOf(other)
-    const found = logits.slice()
-    const area = await predictFold(job, 0, candidate, found)
-    if (area < best) {
-      best = area
-      recipe = candidate
-      logits.set(found)
-    }
+  const startMs = leftMs()
+  await predictFold(job, 0, first)
+  const foldMs = startMs - leftMs()
+  // The folds after one, and all rows, which are foldCount / (foldCount − 1) times as many.
+  const msAfter = (fold: number) => foldMs * (foldCount - 1 - fold + foldCount / (foldCount - 1))
+  if (msAfter(0) > leftMs()) return null
+  // One fold decides little, so both are tried on as many as there is time for.
+  let comparedCount = 0
+  for (let fold = 0; fold < foldCount; fold++) {
+    const ownMs = fold === 0 ? foldMs : 2 * foldMs
+    if (ownMs + msAfter(fold) > BUDGET_SHARE * leftMs()) break
+    if (fold > 0) await predictFold(job, fold, first)
+    await predictFold(job, fold, second)
+    comparedCount++
   }
-  for (let fold = 1; fold < foldCount; fold++) await predictFold(job, fold, recipe, logits)
-  const model = await fitOn(job, allRows(data.labels.length), recipe, 'all rows')
-  return { model, opinions: data.inputs.map((_, row) => opinionOf(job, logits, row)) }
+  const compared = rowsWhere(
+    data.labels.length,
+    row => (split.folds[row] as number) < comparedCount,
+  )
+  const lossOf = ({ logits }: Attempt) =>
+    context.judge(row => opinionOf(job, logits, row), compared)
+  const best = comparedCount > 0 && lossOf(second) < lossOf(first) ? second : first
+  for (let fold = Math.max(1, comparedCount); fold < foldCount; fold++) {
+    await predictFold(job, fold, best)
+  }
+  const model = await fitOn(job, allRows(data.labels.length), best.recipe, 'all rows')
+  return { model, opinions: data.inputs.map((_, row) => opinionOf(job, best.logits, row)) }
+}
+
+/** A recipe, and what its models say of rows of the folds that they did not see. */
+interface Attempt {
+  readonly recipe: Recipe
+  readonly logits: Float32Array
 }
 
 function opinionOf({ data: { classCount } }: Job, logits: Float32Array, row: number): Opinion {
   return headOpinion(logits.subarray(row * classCount, (row + 1) * classCount))
 }
 
-/** Fits without a fold, writes logits of its rows, and returns what the judge says of them. */
-async function predictFold(
-  job: Job,
-  fold: number,
-  recipe: Recipe,
-  logits: Float32Array,
-): Promise<number> {
-  const { split, context } = job
+/** Fits without a fold, and writes logits of its rows. */
+async function predictFold(job: Job, fold: number, { recipe, logits }: Attempt): Promise<void> {
+  const { split } = job
   const stage = `fold ${fold + 1} of ${split.foldCount}, ${recipe.method}`
   const model = await fitOn(job, otherRows(split, fold), recipe, stage)
-  const rows = rowsOfFold(split, fold)
-  await predictRows(job, model, rows, logits)
-  return context.judge(row => opinionOf(job, logits, row), rows)
+  await predictRows(job, model, rowsOfFold(split, fold), logits)
 }
 
 async function fitOn(
