@@ -3,8 +3,8 @@
     python3 train.py [--threads N] [--precision auto|float32|bfloat16] [--gradient-checkpointing] [--checkpoint-every 50]
 
 Everything that decides the weights is in recipe.json and data.jsonl. Each update is computed from the same rows with the same
-weights whatever the number of processes, so their number changes the result by rounding only. An interrupted run goes on
-from its last checkpoint. The result appears in result/ when it is complete.
+weights whatever the number of processes, so their number changes the result by rounding, and with dropout by other draws. An
+interrupted run goes on from its last checkpoint. The result appears in result/ when it is complete.
 """
 
 import argparse

@@ -72,7 +72,9 @@ export async function compressFile(
     labels,
     seed,
   })
-  const wasSeen = held === null && source.hasSeen(rows.map(({ text }) => text))
+  const hasSeen = source.hasSeen((held?.rows ?? rows).map(({ text }) => text))
+  // Rows given as held out are taken for that unless the run says otherwise.
+  const wasSeen = hasSeen ?? held === null
   const stateDir = join(dataDir, 'training', `compress-${runKey(params)}`)
   const runtime = await openRuntime()
   try {

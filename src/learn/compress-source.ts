@@ -8,7 +8,7 @@ import {
   type ModelFolder,
   readModelFolder,
 } from '../models/index.ts'
-import { textsHash } from '../train/index.ts'
+import { readRunSummary, textsHash } from '../train/index.ts'
 import { DEFAULT_ENCODER } from './encoder-parts.ts'
 import type { JobEvent } from './job-messages.ts'
 
@@ -16,8 +16,8 @@ export interface CompressSource {
   readonly model: ModelFolder
   /** Names of its classifier's outputs; null where it is an encoder without one. */
   readonly labels: readonly string[] | null
-  /** Whether `train` fitted it to these very texts, all together; true where a run does not say what it was fitted to. */
-  readonly hasSeen: (texts: readonly string[]) => boolean
+  /** Whether `train` fitted it to these very texts, all together; null where a run does not say what it was fitted to. */
+  readonly hasSeen: (texts: readonly string[]) => boolean | null
 }
 
 /**
@@ -33,7 +33,7 @@ export async function openCompressSource(
     throw unfit(`${folder} is compressed already`, 'Name the folder that it was made of.')
   }
   const read = await readModelFolder(folder)
-  const run = readRun(read.run)
+  const run = readRunSummary(read.run)
   const { classifier, labels, problem = 'single-label' } = read
   if (problem !== 'single-label' || (run !== null && run.task !== 'label')) {
     const what = run?.task === 'pair' ? 'pairs of texts' : problem.replace('-', ' ')
@@ -53,8 +53,10 @@ export async function openCompressSource(
   return {
     model: read,
     labels: labels ?? null,
-    hasSeen: texts =>
-      run !== null && (run.textsHash === null || run.textsHash === textsHash(texts)),
+    hasSeen: texts => {
+      if (run === null) return false
+      return run.textsHash === null ? null : run.textsHash === textsHash(texts)
+    },
   }
 }
 
@@ -93,19 +95,6 @@ async function modelFolder(
       onEvent({ stage: 'download', done, total, note, unit: 'bytes' }),
   })
   return dir
-}
-
-/** What `train` wrote down; null where there is nothing that is understood. */
-function readRun(
-  text: string | undefined,
-): { readonly task: string; readonly textsHash: string | null } | null {
-  try {
-    const { task, textsHash } = JSON.parse(text ?? '{}') as Record<string, unknown>
-    if (typeof task !== 'string') return null
-    return { task, textsHash: typeof textsHash === 'string' ? textsHash : null }
-  } catch {
-    return null
-  }
 }
 
 function unfit(what: string, help: string): UnderstudyError {

@@ -19,7 +19,7 @@ export interface ReadRows {
 }
 
 /** Between labels in one cell of a CSV file. */
-const LABEL_SEPARATOR = /\s*[|;]\s*/
+const LABEL_SEPARATOR = /[|;]/
 const MAX_ROWS = 5_000_000
 
 /** @throws file-unreadable; usage-invalid for columns that cannot be meant; request-invalid naming the line and what is wrong with it */

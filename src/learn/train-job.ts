@@ -127,12 +127,14 @@ export async function trainJob(params: TrainParams, context: TrainContext): Prom
   const trained = await train(params, { rows, base, record, task, context })
   // The path of a folder on this machine is nobody else's business.
   const name = params.base.startsWith('/') ? basename(params.base) : params.base
-  const report = await writeModel(
-    trained.parts,
-    { ...trained.record, base: name },
-    { output, tokenizer: base.tokenizer, onEvent: context.onEvent },
-  )
-  await writeRunRecord(context.dataDir, { ...trained.record, base: name })
+  const run = { ...trained.record, base: name }
+  // Before the model: a model is there only where its run can be repeated.
+  await writeRunRecord(context.dataDir, run)
+  const report = await writeModel(trained.parts, run, {
+    output,
+    tokenizer: base.tokenizer,
+    onEvent: context.onEvent,
+  })
   await trained.discardState()
   return { ...report, notices: [...notices, ...trained.notices] }
 }

@@ -87,6 +87,7 @@ export {
   type LayerLinear,
   layerPath,
   linearSizes,
+  POOLER,
   POSITIONS,
   WORDS,
 } from './encoder-names.ts'

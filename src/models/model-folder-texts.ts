@@ -147,10 +147,14 @@ function entriesOf(value: unknown): [string, unknown][] {
 }
 
 /**
- * Labels and kind of problem from `config.json`; labels that are only numbered by default count as none.
+ * Labels and kind of problem from `config.json`; labels that are only numbered (`LABEL_0`, …) are a default of transformers and count as
+ * none, unless a run of `train` named them so.
  * @throws model-corrupt when the two maps are not each other's inverse
  */
-export function parseFolderLabels(text: string): Pick<FolderSettings, 'labels' | 'problem'> {
+export function parseFolderLabels(
+  text: string,
+  { areNamed = false }: { readonly areNamed?: boolean } = {},
+): Pick<FolderSettings, 'labels' | 'problem'> {
   const { id2label, label2id, problem_type, architectures } = parse(
     'config.json',
     labelSchema,
@@ -168,7 +172,8 @@ export function parseFolderLabels(text: string): Pick<FolderSettings, 'labels' |
   const isInverse =
     back.length === ids.size && back.every(([label, id]) => labels[id as number] === label)
   if (label2id && !isInverse) throw corrupt('config.json', 'id2label and label2id disagree')
-  const hasNames = labels.some((label, id) => label !== `LABEL_${id}`)
+  const isNumbered = labels.every((label, id) => label === `LABEL_${id}`)
+  const hasNames = labels.length > 0 && (areNamed || !isNumbered)
   return { ...(hasNames ? { labels } : {}), ...(problem === undefined ? {} : { problem }) }
 }
 

@@ -109,7 +109,8 @@ export async function readModelFolder(folder: string): Promise<ModelFolder> {
     const bytes = await optional(name)
     if (bytes !== undefined) tokenizer.set(name, bytes)
   }
-  const settings = parseFolderLabels(files.config)
+  const run = await text('recipe.json')
+  const settings = parseFolderLabels(files.config, { areNamed: run !== undefined })
   const classifier =
     config.pooling === 'pooler' || settings.problem === 'token-labels'
       ? readClassifier(tensors.tensors, { inSize: config.hiddenSize })
@@ -125,7 +126,7 @@ export async function readModelFolder(folder: string): Promise<ModelFolder> {
     onnx: await optional('model.onnx'),
     adapter: await readAdapter(optional),
     card: await text('README.md'),
-    run: await text('recipe.json'),
+    run,
   }
 }
 

@@ -10,6 +10,13 @@ export function sha256(data: string | Uint8Array): string {
   return hash('sha256', data, 'hex')
 }
 
+/** SHA-256 of texts one after another, which together may be longer than a string can be. */
+export function sha256Joined(parts: Iterable<string>): string {
+  const sum = createHash('sha256')
+  for (const part of parts) sum.update(part)
+  return sum.digest('hex')
+}
+
 /** SHA-256 of a file, read as a stream. */
 export async function sha256File(path: string): Promise<string> {
   const sum = createHash('sha256')

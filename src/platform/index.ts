@@ -2,7 +2,14 @@
 
 export { kernelFamily } from './cpu.ts'
 export { builtModule } from './entry.ts'
-export { makeFolder, readRange, sha256, sha256File, writeFileAtomic } from './files.ts'
+export {
+  makeFolder,
+  readRange,
+  sha256,
+  sha256File,
+  sha256Joined,
+  writeFileAtomic,
+} from './files.ts'
 export { lowerPriority, type Priority } from './priority.ts'
 export {
   currentProcess,

@@ -43,6 +43,7 @@ export { type ModelCardRecord, renderModelCard } from './model/model-card.ts'
 export {
   type RunRecord,
   readRunRecord,
+  readRunSummary,
   runsFolder,
   type Tried,
   writeRunRecord,

@@ -174,6 +174,18 @@ describe('a head fitted in the runtime', () => {
       })
       expect(logits.indexOf(Math.max(...logits))).toBe(label)
     })
+    const targets = Float32Array.from({ length: 180 }, (_, i) =>
+      labels[Math.floor(i / 3)] === i % 3 ? 1 : 0,
+    )
+    const soft = await openHeadFitter(runtime, {
+      embeddings,
+      labels,
+      targets,
+      dimension,
+      classCount: 3,
+    })
+    expect(await soft.fit(rowWeights, options)).toEqual(head)
+    await soft.close()
     const nothing = await fitter.fit(new Float32Array(60), options)
     expect(nothing.weights.every(weight => weight === 0)).toBe(true)
     await fitter.close()

@@ -17,7 +17,7 @@ import {
 import type { InferenceRuntime, Tensor } from '../../runtimes/index.ts'
 import { newId } from '../../util/index.ts'
 import { headLogits } from '../head/apply-head.ts'
-import { type HeadFitter, maxHeadRows, openHeadFitter } from '../head/fit-head.ts'
+import { gatherRows, type HeadFitter, maxHeadRows, openHeadFitter } from '../head/fit-head.ts'
 import {
   type ClassifierData,
   type CrossFit,
@@ -123,14 +123,6 @@ function neighboursOf(
     labels: rows.map(row => labels[row] as number),
     vectors: gatherRows(embeddings, rows, dimension),
   }
-}
-
-function gatherRows(embeddings: Float32Array, rows: Int32Array, dimension: number): Float32Array {
-  const gathered = new Float32Array(rows.length * dimension)
-  rows.forEach((row, i) => {
-    gathered.set(embeddings.subarray(row * dimension, (row + 1) * dimension), i * dimension)
-  })
-  return gathered
 }
 
 /** The nearest rows of each row among those of other folds. */

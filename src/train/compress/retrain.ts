@@ -1,7 +1,7 @@
 /** Trains a model again after parts of it were left out: on the labels, or on what the whole model makes of the rows. Knows no choice. */
 import type { TrainingRuntime } from '../../engine/index.ts'
 import { createTokenizer, frozenModules, writeEncoderWeights } from '../../models/index.ts'
-import { sha256 } from '../../platform/index.ts'
+import { sha256, sha256Joined } from '../../platform/index.ts'
 import { type Clock, canonicalJson, createRng, softmax } from '../../util/index.ts'
 import { embedRows } from '../fine-tune/embed-rows.ts'
 import { type FineTuneOptions, fineTune, type TrainingRows } from '../fine-tune/fine-tune.ts'
@@ -197,7 +197,7 @@ function identityOf(
   return sha256(
     canonicalJson({
       weights: sha256(writeEncoderWeights(weights, config)),
-      sequences: sha256(JSON.stringify(sequences)),
+      sequences: sha256Joined(sequences.map(sequence => `${JSON.stringify(sequence)},`)),
       targets: bytes(targets),
       lesson: { ...lesson },
       seed,

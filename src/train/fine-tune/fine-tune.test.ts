@@ -10,6 +10,7 @@ import { createRng } from '../../util/index.ts'
 import { startPace } from '../pace.ts'
 import { type FineTuneOptions, fineTune, type TrainingRows } from './fine-tune.ts'
 import { completeRecipe, type Recipe } from './recipe.ts'
+import { tunedWeights } from './tuned-weights.ts'
 
 const runtime = await openInProcessRuntime({ threads: 1 })
 const files = toyFiles()
@@ -82,6 +83,26 @@ describe('fineTune', () => {
     cached.epochLosses.forEach((loss, i) => {
       expect(loss).toBeCloseTo(computed.epochLosses[i] as number, 4)
     })
+  })
+
+  it('trains the pooler that a head stands on with whole layers, and not beside adapters', async () => {
+    const pooled = parseEncoderConfig({
+      ...files,
+      config: JSON.stringify({ ...toyConfig, architectures: ['BertForSequenceClassification'] }),
+    })
+    const size = config.hiddenSize
+    const pooler = { weight: new Float32Array(size * size).fill(0.1), bias: new Float32Array(size) }
+    const start = { ...weights, pooler }
+    for (const layerCount of [1, null]) {
+      const fitted = await fineTune(
+        options({ layerCount, epochCount: 1 }, { config: pooled, weights: start }),
+      )
+      expect(tunedWeights(start, fitted).pooler?.weight).not.toEqual(pooler.weight)
+    }
+    const adapted = await fineTune(
+      options({ method: 'lora', epochCount: 1 }, { config: pooled, weights: start }),
+    )
+    expect(tunedWeights(start, adapted).pooler).toEqual(pooler)
   })
 
   it('comes to the same with one batch and with its halves added up', async () => {

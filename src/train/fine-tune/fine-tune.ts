@@ -60,8 +60,8 @@ export interface FineTuneOptions {
   readonly onStep?: (progress: StepProgress) => void
   /** Rows held back, looked at after every epoch: training ends once they stop improving, with the weights of the best epoch. */
   readonly heldBack?: HeldBack
-  /** Asked before every step: true ends training there, with the weights of the best epoch where one was looked at. */
-  readonly stopWhen?: () => boolean
+  /** Asked before every step, with the epochs done: true ends training there, with the weights of the best epoch where one was looked at. */
+  readonly stopWhen?: (doneEpochs: number) => boolean
   readonly clock?: Clock
 }
 
@@ -115,9 +115,15 @@ export async function fineTune(options: FineTuneOptions): Promise<FineTuned> {
   const { recipe, rows, config, weights, runtime } = options
   checkRows(rows)
   const rng = createRng(`fine-tune/${recipe.seed}`)
-  const encoder = trainableEncoder({ config, weights, recipe, rng: rng.fork('adapters') })
-  const prefix = await prefixOf(encoder, options)
   const { classCount, kind = 'single-label' } = rows
+  const encoder = trainableEncoder({
+    config,
+    weights,
+    recipe,
+    rng: rng.fork('adapters'),
+    usesPooler: config.pooling === 'pooler' && kind !== 'tokens',
+  })
+  const prefix = await prefixOf(encoder, options)
   const head = options.head ?? randomHead(config.hiddenSize, classCount, rng.fork('head'))
   const graph = classifierGraph({
     config,
@@ -204,7 +210,7 @@ async function runEpochs(trainer: Trainer, run: Run): Promise<Ended> {
   for (const [epoch, steps] of epochs.slice(0, last).entries()) {
     for (const [i, group] of steps.entries()) {
       if (start + i < trainer.step) continue
-      if (run.stopWhen?.()) {
+      if (run.stopWhen?.(doneCount)) {
         isComplete = false
         break
       }

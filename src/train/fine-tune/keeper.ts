@@ -42,9 +42,12 @@ export async function openKeeper(
     trainer.restore(resumed.state)
     best.load(resumed.state.buffers)
   }
-  const kept = resumed?.progress as { lossSums?: number[]; heldBackLosses?: number[] } | undefined
+  const kept = resumed?.progress as
+    | { lossSums?: number[]; heldBackLosses?: (number | null)[] }
+    | undefined
   const lossSums = kept?.lossSums ?? Array.from({ length: epochCount }, () => 0)
-  const heldBackLosses = kept?.heldBackLosses ?? []
+  // JSON has no NaN, and null would be the smallest loss of all.
+  const heldBackLosses = (kept?.heldBackLosses ?? []).map(loss => loss ?? Number.NaN)
   let writtenMs = clock.monotonic()
   let tookMs = 0
   let writtenStep = trainer.step

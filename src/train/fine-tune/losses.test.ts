@@ -71,6 +71,18 @@ describe('contrastiveLoss', () => {
     expect(lossOf(ANGLES, soft, [1, 0, 0, 0])).toBeCloseTo(expected, 12)
   })
 
+  it('pulls little where a class is hardly shared, as by label smoothing', () => {
+    const smoothed = [
+      [0.98, 0.02],
+      [0.02, 0.98],
+      [0.02, 0.98],
+    ]
+    const shared = 2 * 0.98 * 0.02
+    const three = ANGLES.slice(0, 3)
+    const expected = shared * (term(three, 0, 1) + term(three, 0, 2))
+    expect(lossOf(three, smoothed, [1, 0, 0])).toBeCloseTo(expected, 12)
+  })
+
   it('is the logarithm of how many others there are where all rows are equal', () => {
     expect(lossOf([1, 1, 1, 1], [A, A, B, B], [0.25, 0.25, 0.25, 0.25])).toBeCloseTo(
       Math.log(3),

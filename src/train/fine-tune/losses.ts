@@ -53,7 +53,7 @@ const MASKED = -1e9
 /**
  * Supervised contrastive loss, the mean outside of the logarithm (Khosla et al. 2020, eq. 2): `Σ_i weight_i · −mean over the
  * others p of i's class of log softmax_j≠i(z_i·z_j / temperature)`. Rows alone of their class in the batch pull nothing
- * towards themselves, and are pushed away by the others.
+ * towards themselves, and are pushed away by the others; rows that share a class in part (soft targets) pull in part.
  * @param embeddings [batch, hidden], of length 1
  */
 export function contrastiveLoss(
@@ -65,6 +65,6 @@ export function contrastiveLoss(
   const sharing = FusedMatMul(targets, targets, { transB: true })
   const partners = Mul(sharing, Sub(scalar(1), self))
   const total = ReduceSum(partners, [1]) // [batch, 1]
-  const shares = Div(partners, Max(total, scalar(1e-12)))
+  const shares = Div(partners, Max(total, scalar(1)))
   return crossEntropy(others, shares, weights)
 }

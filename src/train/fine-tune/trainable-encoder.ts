@@ -23,6 +23,7 @@ import {
   layerPath,
   mapValues,
   type Norm,
+  POOLER,
   POSITIONS,
   WORDS,
 } from '../../models/index.ts'
@@ -50,6 +51,8 @@ export interface TrainableOptions {
   readonly recipe: Pick<Recipe, 'method' | 'rank' | 'alpha' | 'targetModules' | 'layerCount'>
   /** Draws the first factors of adapters. */
   readonly rng: Rng
+  /** Whether the head stands on the encoder's pooler, which then trains with whole layers; default false. */
+  readonly usesPooler?: boolean
 }
 
 /** @throws request-invalid when LoRA finds none of its target modules: the head alone would train */
@@ -72,8 +75,12 @@ export function trainableEncoder(options: TrainableOptions): TrainableEncoder {
   )
   if (recipe.method === 'lora' && parameters.length === 0) throw noTargets(recipe)
   const areEmbeddingsTrained = recipe.method === 'full' && recipe.layerCount === null
-  const lower = areEmbeddingsTrained ? trainedEmbeddings(options, parameters, rows) : frozen
-  return { modules: { ...lower, layers }, firstLayer, parameters, rows }
+  const lower = areEmbeddingsTrained ? trainedEmbeddings(options, parameters, rows) : {}
+  const upper =
+    recipe.method === 'full' && options.usesPooler && weights.pooler
+      ? { pooler: trainedLinear(POOLER, weights.pooler, parameters) }
+      : {}
+  return { modules: { ...frozen, ...lower, ...upper, layers }, firstLayer, parameters, rows }
 }
 
 /** Adds LoRA (Hu et al. 2021) to the layers that the recipe names: `x·W + b + alpha/rank · x·Aᵀ·Bᵀ`, B starting at 0. */

@@ -10,6 +10,7 @@ import {
   layerPath,
   mapValues,
   type Norm,
+  POOLER,
   POSITIONS,
 } from '../../models/index.ts'
 import type { FineTuned } from './fine-tune.ts'
@@ -21,6 +22,7 @@ export function tunedWeights(weights: EncoderWeights, tuned: FineTuned): Encoder
     ...weights,
     ...(tuned.words && { words: tuned.words }),
     ...(positions && { positions }),
+    ...(weights.pooler && { pooler: tunedLinear(POOLER, weights.pooler, tuned) }),
     embeddingNorm: tunedNorm(EMBEDDING_NORM, weights.embeddingNorm, tuned),
     layers: weights.layers.map((layer, i) =>
       i < tuned.firstLayer ? layer : tunedLayer(i, layer, tuned),

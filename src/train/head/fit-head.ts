@@ -2,7 +2,7 @@
 import { UnderstudyError } from '../../errors.ts'
 import type { LinearHead } from '../../models/index.ts'
 import type { InferenceRuntime, Tensor } from '../../runtimes/index.ts'
-import { newId } from '../../util/index.ts'
+import { createRng, newId } from '../../util/index.ts'
 import { type HeadRows, headLossGraph, LOSS_FEEDS, LOSS_OUTPUTS } from './head-loss.ts'
 import { type Evaluation, minimise } from './lbfgs.ts'
 
@@ -32,18 +32,24 @@ export function maxHeadRows({ dimension, classCount }: Pick<HeadRows, 'dimension
   return Math.max(1, Math.floor(most))
 }
 
-/** Loads rows into the runtime once, for any number of fits. Rows labelled −1 teach nothing. */
+/**
+ * Loads rows into the runtime once, for any number of fits; of more than `maxHeadRows` a fixed sample. Rows labelled −1 teach
+ * nothing.
+ */
 export async function openHeadFitter(
   runtime: InferenceRuntime,
   rows: HeadRows,
 ): Promise<HeadFitter> {
   const { dimension, classCount, labels } = rows
   const session = newId('job')
-  await runtime.load(session, headLossGraph(rows))
+  const kept = keptRows(rows)
+  await runtime.load(session, headLossGraph(pickRows(rows, kept)))
   const weightCount = dimension * classCount
   return {
     async fit(rowWeights, { signal, ...options }) {
-      const taught = rowWeights.map((weight, row) => ((labels[row] as number) < 0 ? 0 : weight))
+      const taught = Float32Array.from(kept, row =>
+        (labels[row] as number) < 0 ? 0 : (rowWeights[row] as number),
+      )
       const evaluate = async (x: Float64Array): Promise<Evaluation> => {
         const outputs = await runtime.run(
           [{ session, feeds: feedsOf(x, taught, { dimension, classCount }) }],
@@ -61,6 +67,38 @@ export async function openHeadFitter(
     },
     close: () => runtime.unload(session),
   }
+}
+
+function keptRows(rows: HeadRows): Int32Array {
+  const all = Int32Array.from(rows.labels.keys())
+  const most = maxHeadRows(rows)
+  if (all.length <= most) return all
+  return Int32Array.from(
+    createRng('head rows')
+      .shuffle([...all])
+      .slice(0, most),
+  )
+}
+
+function pickRows(rows: HeadRows, kept: Int32Array): HeadRows {
+  if (kept.length === rows.labels.length) return rows
+  const { embeddings, labels, targets, dimension, classCount } = rows
+  return {
+    dimension,
+    classCount,
+    embeddings: gatherRows(embeddings, kept, dimension),
+    labels: kept.map(row => labels[row] as number),
+    ...(targets && { targets: gatherRows(targets, kept, classCount) }),
+  }
+}
+
+/** Some rows of a matrix [rows, width]. */
+export function gatherRows(values: Float32Array, rows: Int32Array, width: number): Float32Array {
+  const gathered = new Float32Array(rows.length * width)
+  rows.forEach((row, i) => {
+    gathered.set(values.subarray(row * width, (row + 1) * width), i * width)
+  })
+  return gathered
 }
 
 function feedsOf(

@@ -38,7 +38,11 @@ const BUDGET_MS = 6000
 async function train(
   clock: Clock,
   onProgress: (progress: TrainProgress) => void,
-  { plan, budgetMs = BUDGET_MS }: { plan?: TrainModelOptions['plan']; budgetMs?: number } = {},
+  {
+    plan,
+    budgetMs = BUDGET_MS,
+    isKilled = false,
+  }: { plan?: TrainModelOptions['plan']; budgetMs?: number; isKilled?: boolean } = {},
 ) {
   const trained = await trainModel({
     task: 'label',
@@ -67,8 +71,21 @@ async function train(
     onProgress,
     versions: {},
   })
-  await trained.discardState()
+  // A process that dies before its model is on disk leaves its state.
+  if (!isKilled) await trained.discardState()
   return trained
+}
+
+/** For the last fit to begin by what the trial took. */
+const ENOUGH_MS = 12_000
+
+/** A machine that slows down once the last fit is under way. */
+function tooSlowAtLast(): Parameters<typeof train> {
+  const clock = workingClock()
+  const onProgress = ({ stage, done }: TrainProgress) => {
+    if (stage === 'fit on all rows' && done >= 3) clock.msPerLook = 1000
+  }
+  return [clock, onProgress, { budgetMs: ENOUGH_MS }]
 }
 
 /** The same weights without any clock. */
@@ -88,16 +105,21 @@ describe('the budget', () => {
   })
 
   it('gives up a last fit that the machine is too slow for, and keeps that of the search', async () => {
-    const clock = workingClock()
-    const { record, parts, notices } = await train(clock, ({ stage, done }) => {
-      if (stage === 'fit on all rows' && done >= 3) clock.msPerLook = 1000
-    })
+    const { record, parts, notices } = await train(...tooSlowAtLast())
     expect(record.rowsUsed).toBe('training')
     expect(record.rowCounts.training).toBe(102)
     expect(notices.join()).toContain('no time to fit again')
     // Over by the step that was under way, and by looks at the clock at the end.
-    expect(record.seconds).toBeLessThanOrEqual(BUDGET_MS / 1000 + 5)
+    expect(record.seconds).toBeLessThanOrEqual(ENOUGH_MS / 1000 + 5)
     await expectRepeatable(record, parts.weights.layers)
+  })
+
+  it('remembers that it gave a last fit up when it is killed before its model is written', async () => {
+    const [clock, onProgress, options] = tooSlowAtLast()
+    const { record, parts } = await train(clock, onProgress, { ...options, isKilled: true })
+    const again = await train(workingClock(), () => {}, options)
+    expect(again.record.id).toBe(record.id)
+    expect(again.parts.weights.layers).toEqual(parts.weights.layers)
   })
 
   it('does not begin a last fit where the trial took longer than was measured', async () => {

@@ -47,6 +47,10 @@ export interface EncodeOptions {
   readonly breathe: () => Promise<void>
 }
 
+/** Targets are held as [units, outputs], and logits once more: a gigabyte each. */
+const MAX_CELLS = 2 ** 28
+
+/** @throws request-invalid for more targets than fit into memory; cancelled */
 export async function encodeRows(
   given: readonly LabelledRow[],
   { task, labels, tokenizer, names = [], breathe }: EncodeOptions,
@@ -81,6 +85,15 @@ export async function encodeRows(
     wordOf,
     rows,
     nameCount: names.length,
+  }
+  const unitCount = unitStarts(common).at(-1) as number
+  if (unitCount * common.outputs.length > MAX_CELLS) {
+    const units = task === 'spans' ? 'tokens' : 'rows'
+    throw new UnderstudyError(
+      'request-invalid',
+      `${unitCount} ${units} with ${common.outputs.length} outputs each do not fit into memory.`,
+      { help: 'Give a sample of the rows, or join labels that are seen too rarely to be learned.' },
+    )
   }
   return { ...common, ...(task === 'spans' ? tokenTargets(common) : rowTargets(common)) }
 }

@@ -22,7 +22,7 @@ import { computePrefix, type PrefixCache, prefixBytes } from '../fine-tune/prefi
 import type { Recipe } from '../fine-tune/recipe.ts'
 import { tunedWeights } from '../fine-tune/tuned-weights.ts'
 import { applyHead } from '../head/apply-head.ts'
-import { type HeadFitter, maxHeadRows, openHeadFitter } from '../head/fit-head.ts'
+import { type HeadFitter, openHeadFitter } from '../head/fit-head.ts'
 import type { Pace } from '../pace.ts'
 import { type EncodedRows, trainingRows, withNames } from './encode-rows.ts'
 import { unscaledHead } from './export-model.ts'
@@ -149,8 +149,7 @@ export async function openFitContext(options: FitContextOptions): Promise<FitCon
     prefixOf,
     prefixMs: () => prefixMs,
     async headOf(firstLayer, subset) {
-      const size = { dimension: config.hiddenSize, classCount: encoded.outputs.length }
-      if (encoded.kind !== 'single-label' || total > maxHeadRows(size)) return null
+      if (encoded.kind !== 'single-label') return null
       const { embeddings, fitter } = await headsOf(firstLayer)
       const isTaught = new Float32Array(total)
       for (const row of subset) isTaught[row] = 1
@@ -170,8 +169,8 @@ export interface FitRecipeOptions {
   readonly rowsUsed: RunRecord['rowsUsed']
   /** For people. */
   readonly stage: string
-  /** Asked before every step of gradient descent: true ends the fit. */
-  readonly stopWhen?: () => boolean
+  /** Asked before every step of gradient descent, with the epochs done: true ends the fit. */
+  readonly stopWhen?: (doneEpochs: number) => boolean
 }
 
 /** Layers that a head on frozen embeddings leaves to be computed again, so that it shares cached states with the usual recipes. */
@@ -198,8 +197,10 @@ export async function fitRecipe(
   const subset = withNames(encoded, rowsUsed === 'all' ? 'all' : split.training, recipe)
   const firstLayer = firstLayerOf(recipe, config)
   const frozen = await context.headOf(embeddingsFrom(firstLayer, config), subset)
-  if (recipe.method === 'head' && frozen !== null && isPlain(encoded, recipe)) {
-    return frozenFit(context, frozen, rowsUsed)
+  if (recipe.method === 'head' && frozen !== null) {
+    const isDone = isPlain(encoded, recipe)
+    const solved = isDone ? frozen : await solveHead(context, frozen, { recipe, subset })
+    return frozenFit(context, solved, rowsUsed)
   }
   const isScaled = config.pooling !== 'pooler' && encoded.kind !== 'tokens'
   const scale = isScaled ? recipe.scale : 1
@@ -246,7 +247,31 @@ export async function fitRecipe(
   }
 }
 
-/** Whether logistic regression says all there is to say: labels as they are, each row counting the same. */
+/** Logistic regression on what the recipe makes of the targets. */
+async function solveHead(
+  { config, encoded, runtime, signal }: FitContext,
+  { embeddings }: FrozenHead,
+  { recipe, subset }: { readonly recipe: Recipe; readonly subset: readonly number[] },
+): Promise<FrozenHead> {
+  const { targets, weights, classCount } = trainingRows(encoded, recipe, subset)
+  const fitter = await openHeadFitter(runtime, {
+    embeddings,
+    labels: new Int32Array(encoded.rows.length),
+    targets,
+    dimension: config.hiddenSize,
+    classCount,
+  })
+  const rowWeights = new Float32Array(encoded.rows.length)
+  for (const row of subset) rowWeights[row] = weights[row] as number
+  const solved = await fitter
+    .fit(rowWeights, { maxEvaluations: MAX_EVALUATIONS, signal })
+    .finally(() => fitter.close())
+  // Softened targets are those of logits divided by the temperature.
+  const warm = (values: Float32Array) => values.map(value => value * recipe.temperature)
+  return { embeddings, head: { ...solved, weights: warm(solved.weights), bias: warm(solved.bias) } }
+}
+
+/** Whether plain logistic regression says all there is to say: labels as they are, each row counting the same. */
 function isPlain({ isSoft }: EncodedRows, { labelSmoothing, classWeights }: Recipe): boolean {
   return labelSmoothing === 0 && classWeights === 'none' && !isSoft.includes(1)
 }

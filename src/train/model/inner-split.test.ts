@@ -37,6 +37,14 @@ describe('splitInner', () => {
     expect(splitInner('labels', rows(30_000), 0).selection.length).toBeLessThanOrEqual(2001)
   })
 
+  it('holds some back of labels that have few rows each, however many there are', () => {
+    const all = rows(60_000, i => `l${i % 6000}`)
+    const { training, selection } = splitInner('label', all, 0)
+    expect(selection.length).toBeGreaterThan(1900)
+    expect(selection.length).toBeLessThanOrEqual(2000)
+    expect(training).toHaveLength(all.length - selection.length)
+  })
+
   it('changes with the seed, and not with the order of rows', () => {
     const all = rows(200)
     const texts = (list: typeof all, seed: number) =>

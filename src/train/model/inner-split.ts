@@ -25,10 +25,22 @@ export function splitInner(
   const groups = groupRows(rows)
   const share = Math.min(SHARE, MAX_ROWS / rows.length)
   const held = new Set<number>()
-  for (const [stratum, keys] of strata(task, rows, groups)) {
+  const byLabel = strata(task, rows, groups)
+  for (const [stratum, keys] of byLabel) {
     const rng = createRng(`inner-split/${seed}/${stratum}`)
     for (const key of rng.shuffle(keys.sort()).slice(0, Math.floor(share * keys.length + 0.5))) {
       if (keys.length > 1) for (const row of groups.get(key) ?? []) held.add(row)
+    }
+  }
+  if (held.size === 0 && share < SHARE) {
+    // Thousands of labels whose share is less than half a group each: every so-many-th gives one.
+    let due = 0
+    for (const [stratum, keys] of byLabel) {
+      due += share * keys.length
+      if (due < 1 || keys.length < 2) continue
+      due--
+      const key = createRng(`inner-split/${seed}/${stratum}`).pick(keys.sort())
+      for (const row of groups.get(key) ?? []) held.add(row)
     }
   }
   const numbers = rows.map((_, row) => row)

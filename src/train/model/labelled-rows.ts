@@ -1,6 +1,6 @@
 /** Labelled rows as people bring them, checked: what the labels are, which rows are fit to learn from. Knows no tokens. */
 import { UnderstudyError } from '../../errors.ts'
-import { sha256 } from '../../platform/index.ts'
+import { sha256Joined } from '../../platform/index.ts'
 import { canonicalJson, normaliseText } from '../../util/index.ts'
 
 /** One label of a text, any number of labels, one label of a pair of texts, or marked spans. */
@@ -69,7 +69,25 @@ export function checkLabelledRows(task: TrainTask, given: readonly LabelledRow[]
       `${overlapping} of ${rows.length} rows have spans that overlap: of those, the one that begins first is learned, or the longer of two that begin together.`,
     )
   }
-  return { rows, labels, notices, dataHash: sha256(canonicalJson({ task, rows })) }
+  return { rows, labels, notices, dataHash: dataHash(task, rows) }
+}
+
+/** Of the canonical JSON of both. */
+function dataHash(task: TrainTask, rows: readonly LabelledRow[]): string {
+  return sha256Joined(
+    (function* () {
+      yield '{"rows":'
+      yield* listJson(rows)
+      yield `,"task":${canonicalJson(task)}}`
+    })(),
+  )
+}
+
+/** The canonical JSON of a list, item by item. */
+function* listJson(items: readonly unknown[]): Generator<string> {
+  yield '['
+  for (const [i, item] of items.entries()) yield `${i > 0 ? ',' : ''}${canonicalJson(item)}`
+  yield ']'
 }
 
 function overlaps({ spans = [] }: LabelledRow): boolean {
@@ -82,7 +100,7 @@ function overlaps({ spans = [] }: LabelledRow): boolean {
  * where a teacher's answers took the place of labels.
  */
 export function textsHash(texts: readonly string[]): string {
-  return sha256(canonicalJson([...new Set(texts.map(normaliseText))].sort()))
+  return sha256Joined(listJson([...new Set(texts.map(normaliseText))].sort()))
 }
 
 function isEmpty({ text, pair }: LabelledRow, task: TrainTask): boolean {

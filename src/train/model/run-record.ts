@@ -80,6 +80,19 @@ const recordSchema = z.looseObject({
   dataHash: z.string(),
 })
 
+/** What a model's `recipe.json` says of its run; null where there is nothing that is understood. */
+export function readRunSummary(
+  text: string | undefined,
+): { readonly task: string; readonly textsHash: string | null } | null {
+  try {
+    const { task, textsHash } = JSON.parse(text ?? '{}') as Record<string, unknown>
+    if (typeof task !== 'string') return null
+    return { task, textsHash: typeof textsHash === 'string' ? textsHash : null }
+  } catch {
+    return null
+  }
+}
+
 export function runsFolder(dataDir: string): string {
   return join(dataDir, 'runs')
 }

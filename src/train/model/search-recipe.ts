@@ -32,8 +32,13 @@ export interface SearchResult {
   readonly tried: readonly Tried[]
   /** Where the fit of the search is the one to keep. */
   readonly fit: RecipeFit | null
-  /** What to keep instead where the fit on all rows is not done in time. */
-  readonly instead: { readonly recipe: Recipe; readonly fit: RecipeFit } | null
+  /** What to keep instead where the fit on all rows is not done in time; `choose` writes that down. */
+  readonly instead: (Fallback & { choose(): Promise<void> }) | null
+}
+
+interface Fallback {
+  readonly recipe: Recipe
+  readonly fit: RecipeFit
 }
 
 type Trial = SearchState['tried'][number]
@@ -231,10 +236,10 @@ async function paceOf(search: Search, candidate: RecipeCandidate): Promise<numbe
   }
 }
 
-/** What the best so far will take to be fitted again on all rows, by what its trial took. */
+/** What the best so far will take to be fitted again on all rows, by what its trial took; next to nothing for a head that is solved for. */
 function reservedMs(search: Search): number {
   const best = bestTrial(search)
-  if (!best?.isRefit || best.recipe.method === 'head') return 0
+  if (!best?.isRefit || best.heldBackLosses.length === 0) return 0
   const { split, encoded } = search.context
   const epochShare = (best.recipe.stopAfterEpoch ?? 1) / Math.max(1, best.heldBackLosses.length)
   return (1000 * best.seconds * epochShare * encoded.rows.length) / split.training.length
@@ -257,7 +262,8 @@ async function tryOne(
       rowsUsed: 'training',
       stage: name,
       // Whatever the budget, there is to be a head.
-      ...(recipe.method !== 'head' && { stopWhen: () => leftOfBudget(search) <= reserved }),
+      stopWhen: doneEpochs =>
+        (recipe.method !== 'head' || doneEpochs > 0) && leftOfBudget(search) <= reserved,
     })
     const { metrics, epochLosses, heldBackLosses, bestEpoch, isComplete } = fit
     const trial = { name, isRefit, epochLosses, heldBackLosses, seconds: seconds() }
@@ -302,8 +308,11 @@ function bestTrial({ tried }: Search): Trial | undefined {
   )
 }
 
+/** What `choose` makes a result of. */
+type Choice = Omit<SearchResult, 'instead'> & { readonly instead: Fallback | null }
+
 /** Fitting again on all rows is planned for by what the trial took, not by what was expected of it. */
-function bestOf(search: Search): SearchResult {
+function bestOf(search: Search): Choice {
   const best = bestTrial(search) as Trial
   const { tried, fit: kept } = search
   const fit = kept?.name === best.name ? kept.fit : null
@@ -318,8 +327,16 @@ function bestOf(search: Search): SearchResult {
 }
 
 /** Writes the choice down before acting on it: it depended on timing. */
-async function choose(search: Search, result: SearchResult): Promise<SearchResult> {
-  const { recipe, rowsUsed } = result
-  await search.state.save({ ...stateOf(search), current: null, chosen: { recipe, rowsUsed } })
-  return result
+async function choose(search: Search, choice: Choice): Promise<SearchResult> {
+  const save = ({ recipe, rowsUsed }: Pick<Choice, 'recipe' | 'rowsUsed'>) =>
+    search.state.save({ ...stateOf(search), current: null, chosen: { recipe, rowsUsed } })
+  const { instead } = choice
+  await save(choice)
+  return {
+    ...choice,
+    instead: instead && {
+      ...instead,
+      choose: () => save({ recipe: instead.recipe, rowsUsed: 'training' }),
+    },
+  }
 }

@@ -39,15 +39,41 @@ export function spansToBio(
 ): Int32Array {
   const bio = new Int32Array(words.length)
   const ordered = [...spans].sort((a, b) => a.start - b.start || b.end - a.end)
-  for (const { start, end, label } of ordered) {
-    const index = labels.indexOf(label)
-    const touched = words.flatMap((word, i) => (word.start < end && word.end > start ? [i] : []))
-    if (index < 0 || touched.some(i => bio[i] !== 0)) continue
-    touched.forEach((word, i) => {
-      bio[word] = 1 + 2 * index + (i === 0 ? 0 : 1)
-    })
+  const indexOf = new Map(labels.map((label, i) => [label, i]))
+  for (const span of ordered) {
+    const index = indexOf.get(span.label)
+    const { first, after } = touchedWords(words, span)
+    // Spans come by their beginnings: where the first word is free, so are all after it.
+    if (index === undefined || bio[first] !== 0) continue
+    for (let word = first; word < after; word++) bio[word] = 1 + 2 * index + (word > first ? 1 : 0)
   }
   return bio
+}
+
+/** Numbers of the words that a span touches, from `first` to before `after`; equal where it touches none. */
+export function touchedWords(
+  words: readonly Word[],
+  { start, end }: Pick<Span, 'start' | 'end'>,
+): { readonly first: number; readonly after: number } {
+  const first = countWhile(words, word => word.end <= start)
+  return {
+    first,
+    after: Math.max(
+      first,
+      countWhile(words, word => word.start < end),
+    ),
+  }
+}
+
+/** How many items at the beginning have a property that none has after the first without it. */
+function countWhile<T>(items: readonly T[], has: (item: T) => boolean): number {
+  let [low, high] = [0, items.length]
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (has(items[middle] as T)) low = middle + 1
+    else high = middle
+  }
+  return low
 }
 
 /** The spans that labels of words say. An `I` that follows no word of its label begins a span, as in conlleval. */

@@ -8,6 +8,7 @@ import { startPace } from '../pace.ts'
 import { encodeRows, HEAD_KINDS } from './encode-rows.ts'
 import { modelGraph } from './export-model.ts'
 import type { LabelledRow, TrainTask } from './labelled-rows.ts'
+import { readRunSummary } from './run-record.ts'
 
 export interface TeachOptions {
   readonly task: TrainTask
@@ -32,6 +33,8 @@ export async function teachRows(
   if (task === 'spans' || isOther || labels === undefined || classifier === undefined) {
     throw unfit(`it is no classifier for the task kind "${task}"`)
   }
+  const taught = readRunSummary(teacher.run)?.task ?? task
+  if (taught !== task) throw unfit(`it was trained for the task kind "${taught}", not "${task}"`)
   if (config.pooling !== 'pooler' && !isNormalised) {
     throw unfit('its classifier stands on vectors that are not brought to length 1')
   }

@@ -232,7 +232,7 @@ async function lastFit(
   leftMs?: () => number,
 ): Promise<Chosen & { readonly fit: RecipeFit }> {
   if (fit !== null) return { recipe, rowsUsed, tried, fit }
-  const canStop = instead !== null && leftMs !== undefined && recipe.method !== 'head'
+  const canStop = instead !== null && leftMs !== undefined
   const last = await fitRecipe(context, {
     recipe,
     rowsUsed,
@@ -242,9 +242,12 @@ async function lastFit(
     if (instead === null || !hasCode(error, 'training-diverged')) throw error
     return null
   })
-  return instead === null || last?.isComplete
-    ? { recipe, rowsUsed, tried, fit: last as RecipeFit }
-    : { ...instead, rowsUsed: 'training', tried }
+  if (instead === null || last?.isComplete) {
+    return { recipe, rowsUsed, tried, fit: last as RecipeFit }
+  }
+  // Else who comes after a kill would try again what was given up.
+  await instead.choose()
+  return { recipe: instead.recipe, fit: instead.fit, rowsUsed: 'training', tried }
 }
 
 function recordOf({

@@ -3,7 +3,7 @@ import { UnderstudyError } from '../../errors.ts'
 import type { EncodedRows } from './encode-rows.ts'
 import { likeliest } from './inner-split.ts'
 import { cooledLogLoss, type Looked } from './log-loss.ts'
-import { bioToSpans, type Word } from './spans.ts'
+import { bioToSpans, touchedWords, type Word } from './spans.ts'
 import { unitStarts } from './training-rows.ts'
 
 export interface LabelMetrics {
@@ -106,13 +106,10 @@ function wantedOf({ rows, task, words, labels }: EncodedRows, i: number): readon
     // What a person marked inside a word counts as the word: nothing else can be said by words.
     return (row.spans ?? [])
       .filter(({ label }) => labels.includes(label))
-      .flatMap(({ start, end, label }) => {
-        const touched = (words[i] as readonly Word[]).filter(
-          word => word.start < end && word.end > start,
-        )
-        const [first] = touched
-        const last = touched.at(-1)
-        return first && last ? [`${first.start}:${last.end}:${label}`] : []
+      .flatMap(span => {
+        const own = words[i] as readonly Word[]
+        const { first, after } = touchedWords(own, span)
+        return first < after ? [`${own[first]?.start}:${own[after - 1]?.end}:${span.label}`] : []
       })
   }
   if (task !== 'labels') return [likeliest(row)]

@@ -40,6 +40,8 @@ const jobFields = z.strictObject({
     name: z.string().min(1),
     /** SHA-256 of `model.safetensors`. */
     weightsHash: hash,
+    /** Of the other files in `model/`, as `modelFilesHash` computes it; missing in older jobs. */
+    filesHash: hash.optional(),
     source: z.discriminatedUnion('kind', [
       z.strictObject({ kind: z.literal('folder'), path }),
       z.strictObject({
@@ -55,6 +57,9 @@ const jobSchema = jobFields.refine(
   ({ kind, recipe }) => kind === 'single-label' || recipe.classWeights === 'none',
   { path: ['recipe', 'classWeights'], message: 'balanced needs one label in each row' },
 )
+
+/** Rows of a job at most: they are read back as one text, and Node has no longer one. */
+export const MAX_DATA_BYTES = 2 ** 29 - 24
 
 /** All of a job but its rows: `recipe.json`. */
 export type TorchJob = z.infer<typeof jobSchema>

@@ -9,8 +9,10 @@ import {
   type Safetensors,
 } from '../../formats/index.ts'
 import { sha256, sha256File } from '../../platform/index.ts'
+import { canonicalJson } from '../../util/index.ts'
 import {
   corruptResult,
+  MAX_DATA_BYTES,
   parseTorchJob,
   parseTorchMetrics,
   parseTorchRows,
@@ -36,8 +38,6 @@ export interface TorchJobResult {
 const MAX_JSON_BYTES = 64 * 2 ** 20
 /** Beyond it Node reads no file at once; adapters and heads are far smaller. */
 const MAX_TENSOR_BYTES = 2 ** 30
-/** Beyond it no text fits into one string. */
-const MAX_DATA_BYTES = 2 ** 29 - 24
 
 /**
  * Checks that the result is complete, belongs to this job and is not damaged.
@@ -85,6 +85,39 @@ export function requireHash(file: string, content: string | Uint8Array, hash: st
   throw corruptResult(
     `${file} was changed or damaged: its SHA-256 differs from that in recipe.json`,
   )
+}
+
+/** What `model/` may hold beside the weights. */
+export const MODEL_FILES = [
+  'config.json',
+  'tokenizer.json',
+  'tokenizer_config.json',
+  'special_tokens_map.json',
+  'added_tokens.json',
+  'vocab.txt',
+  'modules.json',
+  'sentence_bert_config.json',
+  '1_Pooling/config.json',
+] as const
+
+/** SHA-256 over names and hashes of those that are there. @throws model-corrupt for what is not a plain file */
+export async function modelFilesHash(dir: string): Promise<string> {
+  const hashes: Record<string, string> = {}
+  for (const file of MODEL_FILES) {
+    const path = `model/${file}`
+    if ((await lstat(join(dir, path)).catch(() => null)) === null) continue
+    await plainSize(dir, path)
+    hashes[file] = await sha256File(join(dir, path))
+  }
+  return sha256(canonicalJson(hashes))
+}
+
+/** @throws model-corrupt where files of `model/` lead out of it, or are not those that the job was made with */
+export async function checkModelFiles(dir: string, { baseModel }: TorchJob): Promise<void> {
+  await plainSize(dir, 'model/model.safetensors')
+  const found = await modelFilesHash(dir)
+  if (baseModel.filesHash === undefined || baseModel.filesHash === found) return
+  throw corruptResult('files in model/ were changed, added or damaged since the job was written')
 }
 
 type ReadListed = (path: string, limit?: number) => Promise<Uint8Array>

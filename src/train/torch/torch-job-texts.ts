@@ -112,8 +112,8 @@ one node with several GPUs: \`NPROC_PER_NODE=gpu ./launch.sh\`. On several nodes
 share: \`NNODES=2 NODE_RANK=0 MASTER_ADDR=first-node ./launch.sh\` on the first, \`NODE_RANK=1\` on the second. On Kubernetes:
 \`kubectl apply -f job.yaml\`, after reading its first lines. Without torchrun: \`python3 train.py\`.
 
-- \`recipe.json\` and \`data.jsonl\` decide the weights; the number of processes changes them by rounding only. Nothing is random
-  but by the recipe's seed.
+- \`recipe.json\` and \`data.jsonl\` decide the weights. Nothing is random but by the recipe's seed. The number of processes changes
+  the weights by rounding, and with dropout by other draws: each process has its own.
 - An interrupted run goes on from \`checkpoint.pt\` when it is started again.
 - \`result/\` appears when all is done: ${trained}\`classifier.safetensors\`, \`selection-logits.safetensors\`,
   \`metrics.json\`.

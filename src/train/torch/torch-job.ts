@@ -3,10 +3,11 @@ import { copyFile, readdir, readFile, rename, rm, stat, writeFile } from 'node:f
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { UnderstudyError } from '../../errors.ts'
-import { makeFolder, sha256, sha256File } from '../../platform/index.ts'
+import { makeFolder, sha256File, sha256Joined } from '../../platform/index.ts'
 import { randomHex } from '../../util/index.ts'
 import { parseRecipe, type Recipe } from '../fine-tune/recipe.ts'
-import { type TorchJob, torchJobId, torchJobIssue } from './torch-job-format.ts'
+import { MAX_DATA_BYTES, type TorchJob, torchJobId, torchJobIssue } from './torch-job-format.ts'
+import { MODEL_FILES, modelFilesHash } from './torch-job-result.ts'
 import { jobReadme, kubernetesManifest } from './torch-job-texts.ts'
 
 /** One row of the training part. */
@@ -48,16 +49,8 @@ export interface TorchJobOptions {
 
 /** Ships with the package; the same path from `src/train` and from `dist/train`. */
 const SCRIPTS = fileURLToPath(new URL('../../../assets/torch-job', import.meta.url))
-const NEEDED = ['model.safetensors', 'config.json', 'tokenizer.json'] as const
-const OPTIONAL = [
-  'tokenizer_config.json',
-  'special_tokens_map.json',
-  'added_tokens.json',
-  'vocab.txt',
-  'modules.json',
-  'sentence_bert_config.json',
-  '1_Pooling/config.json',
-] as const
+const NEEDED: readonly string[] = ['model.safetensors', 'config.json', 'tokenizer.json']
+const OPTIONAL = MODEL_FILES.filter(file => !NEEDED.includes(file))
 
 /**
  * Writes a new job folder; readers see nothing until all of it is there.
@@ -67,12 +60,13 @@ export async function writeTorchJob(dir: string, options: TorchJobOptions): Prom
   const { baseModel, labels, kind = 'single-label', maxTokens, pooling, rows } = options
   const recipe = parseRecipe(options.recipe)
   checkRows(rows, { labels, kind })
+  const lines = rows.map(row => `${JSON.stringify(rowLine(row))}\n`)
+  requireReadable(lines)
   await requireFree(dir)
   const temporary = `${dir}.${randomHex(6)}.tmp`
   try {
     await makeFolder(temporary)
-    const data = rows.map(row => `${JSON.stringify(rowLine(row))}\n`).join('')
-    await writeFile(join(temporary, 'data.jsonl'), data)
+    await writeFile(join(temporary, 'data.jsonl'), lines)
     const countOf = (split: TorchJobRow['split']) => rows.filter(one => one.split === split).length
     const content: Omit<TorchJob, 'id'> = {
       format: 'understudy-torch-job',
@@ -85,7 +79,7 @@ export async function writeTorchJob(dir: string, options: TorchJobOptions): Prom
       baseModel: await provideModel(baseModel, join(temporary, 'model')),
       data: {
         file: 'data.jsonl',
-        hash: sha256(data),
+        hash: sha256Joined(lines),
         trainingCount: countOf('training'),
         selectionCount: countOf('selection'),
       },
@@ -134,6 +128,17 @@ function checkRows(
   }
 }
 
+/** @throws request-invalid for more than can be read back */
+function requireReadable(lines: readonly string[]): void {
+  const bytes = lines.reduce((sum, line) => sum + Buffer.byteLength(line), 0)
+  if (bytes <= MAX_DATA_BYTES) return
+  throw new UnderstudyError(
+    'request-invalid',
+    `The job cannot be written: its rows take ${Math.ceil(bytes / 2 ** 20)} MB, and at most ${Math.floor(MAX_DATA_BYTES / 2 ** 20)} can be read back`,
+    { help: 'Give a sample of the rows.' },
+  )
+}
+
 function invalid(what: string): UnderstudyError {
   return new UnderstudyError('request-invalid', `The job cannot be written: ${what}`, {
     help: 'Give rows with a text each, and at least two classes among the training rows.',
@@ -173,7 +178,12 @@ async function provideModel(model: TorchBaseModel, target: string): Promise<Torc
     if (isThere) await copy(file)
   }
   const weightsHash = await sha256File(join(target, 'model.safetensors'))
-  return { name: model.name, weightsHash, source: { kind: 'folder', path: basename(target) } }
+  return {
+    name: model.name,
+    weightsHash,
+    filesHash: await modelFilesHash(dirname(target)),
+    source: { kind: 'folder', path: basename(target) },
+  }
 }
 
 async function writeTexts(dir: string, job: TorchJob): Promise<void> {

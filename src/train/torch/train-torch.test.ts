@@ -1,4 +1,4 @@
-import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -124,11 +124,24 @@ const readBack = (dir: string) =>
 describe('readTorchTraining', () => {
   it('pools as the job says, whatever lies beside the weights', async () => {
     const { dir, job } = await finished()
+    // As in jobs from before these files had a hash.
     await rm(join(dir, 'model', '1_Pooling'), { recursive: true })
+    const { filesHash: _, ...baseModel } = job.baseModel
+    await put(dir, { 'recipe.json': JSON.stringify({ ...job, baseModel }) })
     const { parts, record, notices } = await readBack(dir)
     expect(parts.config.pooling).toBe('cls')
     expect(record.metrics?.rowCount).toBe(job.data.selectionCount)
     expect(notices.join()).toMatch(/differ from PyTorch's by/)
+  })
+
+  it('refuses a model folder with other files, or with links out of it', async () => {
+    const { dir } = await finished()
+    const planted = join(dir, 'model', 'vocab.txt')
+    await writeFile(planted, 'other words')
+    await expect(readBack(dir)).rejects.toThrow(/changed, added or damaged/)
+    await rm(planted)
+    await symlink(join(dir, 'data.jsonl'), planted)
+    await expect(readBack(dir)).rejects.toThrow(/model\/vocab.txt is not a plain file/)
   })
 
   it('refuses rows and weights that are not those of the job', async () => {

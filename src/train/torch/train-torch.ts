@@ -37,6 +37,7 @@ import { startPace } from '../pace.ts'
 import { writeTorchJob } from './torch-job.ts'
 import type { TorchJob, TorchRow } from './torch-job-format.ts'
 import {
+  checkModelFiles,
   readTorchJobResult,
   readTorchRows,
   requireHash,
@@ -164,6 +165,7 @@ export async function readTorchTraining(
   const { job } = result
   const rows = await readTorchRows(folder, job)
   const task = taskOf(rows, job)
+  await checkModelFiles(folder, job)
   const files = await readEncoderFiles(join(folder, 'model'))
   requireHash('model/model.safetensors', files.weights, job.baseModel.weightsHash)
   const config = { ...parseEncoderConfig(files), pooling: job.pooling }
