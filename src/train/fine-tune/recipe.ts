@@ -105,7 +105,8 @@ export const RECIPE_DEFAULTS: RecipeDefaults = {
   layerCount: { value: always(null), reason: 'all layers, as in the plain recipes' },
   epochCount: {
     value: { head: 30, lora: 6, full: 6, contrastive: 5 },
-    reason: 'a head sees only cached embeddings, so that an epoch costs next to nothing',
+    reason:
+      'a head alone is solved for where a text has one label; elsewhere it takes more epochs, each of them cheaper',
   },
   stopAfterEpoch: { value: always(null), reason: 'early stopping sets it, by an inner split' },
   batchTokens: {
