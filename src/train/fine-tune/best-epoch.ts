@@ -3,15 +3,27 @@ import type { Trainer, TrainerState } from '../../engine/index.ts'
 
 const PREFIX = 'best/'
 
+/** What a checkpoint says of it beside the weights; plain JSON. */
+export interface BestProgress {
+  /** Epoch, from 1, whose weights are kept; 0 before any. */
+  readonly epoch: number
+  /** Loss of each row held back after the epoch of the least mean. */
+  readonly least: readonly number[]
+}
+
 export interface BestEpoch {
-  /** The epoch, from 1, with the smallest loss; the first of equals; 0 before any. */
-  epochOf(losses: readonly number[]): number
-  /** Copies the weights of this moment. */
-  keep(): void
-  /** Copies, for a checkpoint; nothing before `keep`. */
+  /**
+   * Looks at the losses of the rows held back after an epoch, from 1, and keeps its weights unless they are worse than the least so far by more
+   * than a standard error of the difference, row by row: what is within chance goes to the later epoch, whose learning rate is lower. Losses whose
+   * mean is no number count as worse.
+   */
+  look(epoch: number, losses: Float64Array): void
+  /** Also the epoch kept. */
+  progress(): BestProgress
+  /** Copies, for a checkpoint; nothing before an epoch is kept. */
   buffers(): TrainerState['buffers']
-  /** Takes the copies over from a checkpoint's buffers. */
-  load(buffers: TrainerState['buffers']): void
+  /** Takes both over from a checkpoint. */
+  load(buffers: TrainerState['buffers'], progress: BestProgress): void
   /** Makes the trainer's weights those that were kept, where there are any. */
   restore(): void
 }
@@ -19,15 +31,23 @@ export interface BestEpoch {
 /** Moments are not kept: the best epoch is where training ends, not where it goes on. */
 export function openBest(trainer: Trainer): BestEpoch {
   let kept: ReadonlyMap<string, Float32Array> = new Map()
+  let state: BestProgress = { epoch: 0, least: [] }
   const weights = () => Object.entries(trainer.state().buffers).filter(([name]) => !isMoment(name))
   return {
-    epochOf: losses =>
-      losses.reduce((best, loss, i) => (loss < (losses[best - 1] ?? Infinity) ? i + 1 : best), 0),
-    keep() {
-      kept = new Map(weights().map(([name, values]) => [name, values.slice()]))
+    look(epoch, losses) {
+      if (!Number.isFinite(meanOf(losses))) return
+      const { least } = state
+      const isFirst = least.length === 0
+      if (isFirst || !isWorse(losses, least)) {
+        kept = new Map(weights().map(([name, values]) => [name, values.slice()]))
+        state = { epoch, least }
+      }
+      if (isFirst || meanOf(losses) < meanOf(least)) state = { ...state, least: [...losses] }
     },
+    progress: () => state,
     buffers: () => Object.fromEntries([...kept].map(([name, values]) => [PREFIX + name, values])),
-    load(buffers) {
+    load(buffers, progress) {
+      state = progress
       kept = new Map(
         Object.entries(buffers)
           .filter(([name]) => name.startsWith(PREFIX))
@@ -41,6 +61,20 @@ export function openBest(trainer: Trainer): BestEpoch {
       }
     },
   }
+}
+
+/** Paired: rows are hard or easy in both. */
+function isWorse(losses: Float64Array, least: readonly number[]): boolean {
+  const differences = losses.map((loss, row) => loss - (least[row] as number))
+  const mean = meanOf(differences)
+  const variance = meanOf(differences.map(one => (one - mean) ** 2))
+  return mean > Math.sqrt(variance / differences.length)
+}
+
+function meanOf(values: Float64Array | readonly number[]): number {
+  let sum = 0
+  for (const value of values) sum += value
+  return sum / values.length
 }
 
 /** `weights` and tables by their own names are weights; what the optimiser keeps beside them is not. */

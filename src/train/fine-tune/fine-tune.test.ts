@@ -118,7 +118,7 @@ describe('fineTune', () => {
     'dropout',
     'tokenDropout',
   ] as const)('drops by %s while it trains, and nothing when it looks at rows held back', async field => {
-    const heldBack = { subset: [0, 1, 2, 3], judge: () => 0, patience: 9 }
+    const heldBack = { subset: [0, 1, 2, 3], judge: () => new Float64Array(4), patience: 9 }
     const still = { epochCount: 1, learningRate: 1e-9, headLearningRate: 1e-9 }
     const plain = await fineTune(options(still, { heldBack }))
     const dropping = await fineTune(options({ ...still, [field]: 0.5 }, { heldBack }))
@@ -170,7 +170,7 @@ describe('fineTune', () => {
   it('keeps what was done when it is stopped while it looks at rows held back', async () => {
     const recipe = { layerCount: null }
     const stop = new AbortController()
-    const heldBack = { subset: [0, 1, 2, 3], judge: () => 0, patience: 9 }
+    const heldBack = { subset: [0, 1, 2, 3], judge: () => new Float64Array(4), patience: 9 }
     const checkpoint = { path: join(folder, 'looking.safetensors'), runId: 'looking' }
     const pace = startPace(60_000, stop.signal)
     const turn = { ...pace, breathe: () => Promise.resolve() }

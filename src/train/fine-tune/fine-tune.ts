@@ -68,8 +68,8 @@ export interface FineTuneOptions {
 export interface HeldBack {
   /** Which of the rows: others than those that train. */
   readonly subset: readonly number[]
-  /** How bad these logits [units, classCount] are, filled for the rows held back; lower is better. */
-  readonly judge: (logits: Float32Array) => number
+  /** How bad these logits [units, classCount], filled for the rows held back, are for each of them; the lower their mean, the better. */
+  readonly judge: (logits: Float32Array) => Float64Array
   /** Epochs without improvement before training ends. */
   readonly patience: number
 }
@@ -92,7 +92,7 @@ export interface FineTuned {
   readonly words?: Float32Array
   /** Mean loss of each epoch that was run. */
   readonly epochLosses: readonly number[]
-  /** What `heldBack.judge` said after each epoch. */
+  /** Mean of what `heldBack.judge` said after each epoch. */
   readonly heldBackLosses: readonly number[]
   /** The last whole epoch, from 1, that the weights hold; 0 where `stopWhen` ended training before any was done. */
   readonly bestEpoch: number
@@ -231,13 +231,14 @@ async function runEpochs(trainer: Trainer, run: Run): Promise<Ended> {
     if (heldBack === undefined) continue
     if (heldBackLosses.length <= epoch) {
       const logits = await keeper.orKeep(() => logitsNow(trainer, run))
-      heldBackLosses.push(heldBack.judge(logits))
-      if (best.epochOf(heldBackLosses) === epoch + 1) best.keep()
+      const losses = heldBack.judge(logits)
+      heldBackLosses.push(losses.reduce((a, b) => a + b, 0) / losses.length)
+      best.look(epoch + 1, losses)
     }
-    if (epoch + 1 - best.epochOf(heldBackLosses) >= heldBack.patience) break
+    if (epoch + 1 - best.progress().epoch >= heldBack.patience) break
   }
   best.restore()
-  const bestEpoch = heldBack === undefined ? doneCount : best.epochOf(heldBackLosses)
+  const bestEpoch = heldBack === undefined ? doneCount : best.progress().epoch
   const isLookedAt = heldBack !== undefined && bestEpoch > 0
   return {
     epochLosses: lossSums.slice(0, heldBack === undefined ? doneCount : heldBackLosses.length),

@@ -1,7 +1,7 @@
 /** Writes down how far a fit is, so that one that is stopped or killed goes on from there. Knows no recipe and no rows. */
 import type { Trainer } from '../../engine/index.ts'
 import { type Clock, systemClock } from '../../util/index.ts'
-import type { BestEpoch } from './best-epoch.ts'
+import type { BestEpoch, BestProgress } from './best-epoch.ts'
 import { type Checkpoint, readCheckpoint, writeCheckpoint } from './checkpoint.ts'
 
 export interface CheckpointOptions {
@@ -38,15 +38,15 @@ export async function openKeeper(
   { checkpoint, clock = systemClock, best, epochCount }: KeeperOptions,
 ): Promise<Keeper> {
   const resumed = checkpoint && (await readCheckpoint(checkpoint.path, checkpoint.runId))
+  const kept = resumed?.progress as
+    | { lossSums?: number[]; heldBackLosses?: (number | null)[]; best?: BestProgress }
+    | undefined
   if (resumed) {
     trainer.restore(resumed.state)
-    best.load(resumed.state.buffers)
+    if (kept?.best) best.load(resumed.state.buffers, kept.best)
   }
-  const kept = resumed?.progress as
-    | { lossSums?: number[]; heldBackLosses?: (number | null)[] }
-    | undefined
   const lossSums = kept?.lossSums ?? Array.from({ length: epochCount }, () => 0)
-  // JSON has no NaN, and null would be the smallest loss of all.
+  // JSON has no NaN.
   const heldBackLosses = (kept?.heldBackLosses ?? []).map(loss => loss ?? Number.NaN)
   let writtenMs = clock.monotonic()
   let tookMs = 0
@@ -55,7 +55,7 @@ export async function openKeeper(
     if (checkpoint === undefined || trainer.step === writtenStep) return
     const startMs = clock.monotonic()
     const { step, buffers } = trainer.state()
-    const progress: Checkpoint['progress'] = { lossSums, heldBackLosses }
+    const progress: Checkpoint['progress'] = { lossSums, heldBackLosses, best: best.progress() }
     await writeCheckpoint(checkpoint.path, {
       runId: checkpoint.runId,
       state: { step, buffers: { ...buffers, ...best.buffers() } },

@@ -27,7 +27,7 @@ import type { Pace } from '../pace.ts'
 import { type EncodedRows, trainingRows, withNames } from './encode-rows.ts'
 import { unscaledHead } from './export-model.ts'
 import { type InnerSplit, likeliest } from './inner-split.ts'
-import { cooledLogLoss } from './log-loss.ts'
+import { cooledRowLosses } from './log-loss.ts'
 import type { RunRecord } from './run-record.ts'
 import type { TrainProgress } from './train-model.ts'
 import { measure, type TrainingMetrics } from './training-metrics.ts'
@@ -225,7 +225,7 @@ export async function fitRecipe(
       heldBack: {
         subset: split.selection,
         judge: (logits: Float32Array) =>
-          cooledLogLoss(encoded, { logits, subset: split.selection }).logLoss,
+          cooledRowLosses(encoded, { logits, subset: split.selection }),
         patience: Math.max(PATIENCE, Math.ceil(recipe.epochCount / 4)),
       },
     }),

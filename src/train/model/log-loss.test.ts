@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { createRng } from '../../util/index.ts'
-import { cooledLogLoss } from './log-loss.ts'
+import { cooledLogLoss, cooledRowLosses } from './log-loss.ts'
 
 const rng = createRng('log-loss')
 
@@ -74,4 +74,12 @@ describe('cooledLogLoss', () => {
       temperature: 1,
     })
   })
+})
+
+it('is the mean of the losses by row', () => {
+  const { encoded, looked } = rowsOf('single-label', 3)
+  const losses = cooledRowLosses(encoded, looked)
+  const mean = losses.reduce((a, b) => a + b, 0) / losses.length
+  expect(losses).toHaveLength(60)
+  expect(mean).toBeCloseTo(cooledLogLoss(encoded, looked).logLoss, 12)
 })

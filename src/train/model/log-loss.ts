@@ -49,30 +49,49 @@ export function cooledLogLoss(rows: Rows, looked: Looked): CooledLoss {
   return { logLoss: now[0], temperature: 1 / inverse }
 }
 
-function derivatives(
+/** That loss by row, as shares whose mean is `logLoss`: [subset]. */
+export function cooledRowLosses(rows: Rows, looked: Looked): Float64Array {
+  const { temperature } = cooledLogLoss(rows, looked)
+  const losses = new Float64Array(looked.subset.length)
+  const total = eachUnit(rows, looked, 1 / temperature, (i, weight, [loss]) => {
+    losses[i] = (losses[i] as number) + weight * loss
+  })
+  return losses.map(loss => (total === 0 ? 0 : (loss * losses.length) / total))
+}
+
+function derivatives(rows: Rows, looked: Looked, inverse: number): Derivatives {
+  const sums: [number, number, number] = [0, 0, 0]
+  const total = eachUnit(rows, looked, inverse, (_, weight, [loss, slope, curvature]) => {
+    sums[0] += weight * loss
+    sums[1] += weight * slope
+    sums[2] += weight * curvature
+  })
+  if (total === 0) return [0, 0, 0]
+  return [sums[0] / total, sums[1] / total, sums[2] / total]
+}
+
+/** Calls for what counts, with the place of its row in the subset and its weight; gives the sum of weights. */
+function eachUnit(
   { targets, weights, outputs, kind, sequences }: Rows,
   { logits, subset }: Looked,
   inverse: number,
-): Derivatives {
+  take: (place: number, weight: number, values: Derivatives) => void,
+): number {
   const size = outputs.length
   const starts = unitStarts({ sequences, kind })
   const of = kind === 'multi-label' ? binary : categorical
-  const sums = [0, 0, 0]
   let total = 0
-  for (const row of subset) {
+  for (const [place, row] of subset.entries()) {
     for (let unit = starts[row] as number; unit < (starts[row + 1] as number); unit++) {
       const weight = weights[unit] as number
       if (weight === 0) continue
       const own = logits.subarray(unit * size, (unit + 1) * size)
       const wanted = targets.subarray(unit * size, (unit + 1) * size)
-      of(own, wanted, inverse).forEach((value, i) => {
-        sums[i] = (sums[i] as number) + weight * value
-      })
+      take(place, weight, of(own, wanted, inverse))
       total += weight
     }
   }
-  const [loss, slope, curvature] = sums.map(sum => (total === 0 ? 0 : sum / total))
-  return [loss as number, slope as number, curvature as number]
+  return total
 }
 
 /** Of `log Σ exp(β z) − β Σ t z`: mean and variance of the logits under the prediction. */
