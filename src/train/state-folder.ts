@@ -1,5 +1,5 @@
 /** Folders in which a broken-off training keeps what it needs to go on. */
-import { mkdir } from 'node:fs/promises'
+import { mkdir, readFile } from 'node:fs/promises'
 import { UnderstudyError } from '../errors.ts'
 import { writeFileAtomic } from '../platform/index.ts'
 
@@ -22,6 +22,14 @@ export async function writeState(
   } catch (cause) {
     throw unwritable(path, cause)
   }
+}
+
+/** Null where there is no file. @throws file-unreadable where there is one that cannot be read */
+export async function readState(path: string): Promise<Buffer | null> {
+  return await readFile(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return null
+    throw unreadable(path, error)
+  })
 }
 
 function unwritable(path: string, cause: unknown): UnderstudyError {

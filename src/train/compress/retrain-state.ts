@@ -1,11 +1,10 @@
 /** What a broken-off training of a smaller model needs to go on: its recipe, its checkpoint, or its result. Knows no training. */
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { readSafetensors } from '../../formats/index.ts'
 import { readClassifier, readEncoderWeights, writeEncoderWeights } from '../../models/index.ts'
 import { parseRecipe, type Recipe } from '../fine-tune/recipe.ts'
-import { makeStateFolder, unreadable, writeState } from '../state-folder.ts'
+import { makeStateFolder, readState, writeState } from '../state-folder.ts'
 import type { CompressibleModel } from './compress-types.ts'
 
 /** What depends on timing, and so must not be decided anew. */
@@ -34,7 +33,7 @@ export async function openRetrainState(folder: string): Promise<RetrainState> {
   return {
     checkpointPath: join(folder, 'checkpoint.safetensors'),
     async readPlan(identity) {
-      const bytes = await bytesOf(path(identity, 'json'))
+      const bytes = await readState(path(identity, 'json'))
       if (bytes === null) return null
       try {
         const { recipe, rowCount } = planSchema.parse(JSON.parse(bytes.toString('utf8')))
@@ -46,7 +45,7 @@ export async function openRetrainState(folder: string): Promise<RetrainState> {
     },
     writePlan: (identity, plan) => writeState(path(identity, 'json'), JSON.stringify(plan)),
     async readDone(identity, model) {
-      const bytes = await bytesOf(path(identity, 'safetensors'))
+      const bytes = await readState(path(identity, 'safetensors'))
       if (bytes === null) return null
       try {
         const file = readSafetensors(bytes)
@@ -66,12 +65,4 @@ export async function openRetrainState(folder: string): Promise<RetrainState> {
         writeEncoderWeights(weights, config, { classifier }),
       ),
   }
-}
-
-/** Null where there is no file. @throws file-unreadable where there is one that cannot be read */
-async function bytesOf(path: string): Promise<Buffer | null> {
-  return await readFile(path).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return null
-    throw unreadable(path, error)
-  })
 }

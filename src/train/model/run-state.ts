@@ -1,12 +1,11 @@
 /** What a broken-off run needs to go on: what the search has tried, and a folder for its checkpoint. */
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { UnderstudyError } from '../../errors.ts'
 import { sha256 } from '../../platform/index.ts'
 import { canonicalJson } from '../../util/index.ts'
 import { parseRecipe, type Recipe } from '../fine-tune/recipe.ts'
-import { makeStateFolder, unreadable, writeState } from '../state-folder.ts'
+import { makeStateFolder, readState, writeState } from '../state-folder.ts'
 import type { RunRecord, Tried } from './run-record.ts'
 
 /** Decisions of the search that must not be taken anew: they depended on timing. */
@@ -45,10 +44,7 @@ export async function openRunState(stateDir: string, order: unknown): Promise<Ru
   const folder = join(stateDir, sha256(canonicalJson(order)).slice(0, 16))
   const path = join(folder, 'state.json')
   await makeStateFolder(folder)
-  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return null
-    throw unreadable(path, error)
-  })
+  const text = (await readState(path))?.toString('utf8') ?? null
   return {
     folder,
     search: text === null ? NOTHING : parseState(path, text),
