@@ -135,6 +135,16 @@ describe('the budget', () => {
     expect(record.seconds).toBeLessThanOrEqual(BUDGET_MS / 1000 + 1)
   })
 
+  it('fits again on all rows where the trial took less time than was measured', async () => {
+    const clock = workingClock()
+    clock.msPerLook = 20
+    const { record } = await train(clock, ({ stage }) => {
+      if (stage.startsWith('full')) clock.msPerLook = 2
+    })
+    expect(record.tried).toHaveLength(1)
+    expect(record.rowsUsed).toBe('all')
+  })
+
   it('ends a trial whose time is over after its best epoch, and repeats that', async () => {
     const clock = workingClock()
     const { record, parts } = await train(clock, ({ stage, done }) => {

@@ -10,13 +10,9 @@ import type { RunRecord, Tried } from './run-record.ts'
 
 /** Decisions of the search that must not be taken anew: they depended on timing. */
 export interface SearchState {
-  readonly tried: readonly (Tried & { readonly isRefit: boolean })[]
+  readonly tried: readonly Tried[]
   /** What was being fitted when the state was written. */
-  readonly current: {
-    readonly name: string
-    readonly recipe: Recipe
-    readonly isRefit: boolean
-  } | null
+  readonly current: { readonly name: string; readonly recipe: Recipe } | null
   /** Where the search has ended. */
   readonly chosen: { readonly recipe: Recipe; readonly rowsUsed: RunRecord['rowsUsed'] } | null
   readonly spentMs: number

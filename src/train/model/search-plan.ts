@@ -141,13 +141,6 @@ function enoughEpochs(
   return Math.min(MOST_EPOCHS, Math.max(epochCount, Math.ceil(FEWEST_STEPS / steps)))
 }
 
-/** What a candidate may take of the time that is left. */
-export interface TimePlan {
-  readonly epochCount: number
-  /** Whether there is time to fit it again with the rows of the inner split. */
-  readonly isRefit: boolean
-}
-
 export interface TimeOptions {
   readonly epochCount: number
   readonly msPerRow: number
@@ -164,24 +157,18 @@ export const PLANNED_SHARE = 0.85
 const FEWEST_EPOCHS = 2
 
 /**
- * As many epochs as there is time for. Fitting again on all rows is left out rather than cutting the epochs by more than a
- * quarter; null where even two epochs are too long.
+ * As many epochs as there is time for. Time to fit it again on all rows is left free, unless that would cut the epochs by more
+ * than a quarter; null where even two epochs are too long.
  */
-export function planTime(options: TimeOptions): TimePlan | null {
+export function planTime(options: TimeOptions): number | null {
   const { epochCount, msPerRow, trainingCount, allCount, leftMs, reservedMs } = options
   const freeMs = PLANNED_SHARE * leftMs
   // Trial and refit; the better one so far may have to be fitted again instead, which then takes its reserve.
-  const both = affordable(freeMs, msPerRow * (trainingCount + allCount))
-  if (Math.min(both, epochCount) >= 0.75 * epochCount && fitsReserve(reservedMs)) {
-    return { epochCount: Math.min(both, epochCount), isRefit: true }
-  }
+  const both = Math.min(epochCount, affordable(freeMs, msPerRow * (trainingCount + allCount)))
+  const fitsReserve = msPerRow * trainingCount * both + reservedMs <= freeMs
+  if (both >= 0.75 * epochCount && fitsReserve) return both
   if (reservedMs > 0) return null
-  const alone = planEpochs({ epochCount, msPerRow, rowCount: trainingCount, leftMs })
-  return alone === null ? null : { epochCount: alone, isRefit: false }
-
-  function fitsReserve(reserve: number): boolean {
-    return msPerRow * trainingCount * Math.min(both, epochCount) + reserve <= freeMs
-  }
+  return planEpochs({ epochCount, msPerRow, rowCount: trainingCount, leftMs })
 }
 
 function affordable(freeMs: number, msPerEpoch: number): number {

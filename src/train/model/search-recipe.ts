@@ -41,11 +41,9 @@ interface Fallback {
   readonly fit: RecipeFit
 }
 
-type Trial = SearchState['tried'][number]
-
 /** One search under way. */
 interface Search extends SearchOptions {
-  readonly tried: Trial[]
+  readonly tried: Tried[]
   /** The best fit of this process. */
   fit: { readonly name: string; readonly fit: RecipeFit } | null
   /** The last one of this process. */
@@ -78,7 +76,7 @@ export async function searchRecipe(options: SearchOptions): Promise<SearchResult
     const { recipe } = guess
     return choose(search, { recipe, rowsUsed: 'all', tried: [], fit: null, instead: null })
   }
-  if (isHeadTried) await tryOne(search, { ...head, isRefit: true })
+  if (isHeadTried) await tryOne(search, head)
   const guess = method === 'auto' ? await guessInTime(search) : null
   if (guess !== null) {
     const { tried, fit } = search
@@ -89,7 +87,7 @@ export async function searchRecipe(options: SearchOptions): Promise<SearchResult
   }
   for (const candidate of candidatesOf(search)) await tryInTime(search, candidate)
   // A budget too small for anything else, or rates too large for it, still give a model.
-  if (bestTrial(search) === undefined) await tryOne(search, { ...head, isRefit: true })
+  if (bestTrial(search) === undefined) await tryOne(search, head)
   if (bestTrial(search) === undefined) throw search.divergence ?? allDiverged()
   return choose(search, bestOf(search))
 }
@@ -155,7 +153,6 @@ async function guessInTime(search: Search): Promise<Recipe | null> {
     ...nothing,
     name: GUESS_NAME,
     recipe: guess,
-    isRefit: false,
     ended: 'out of time',
   })
   return null
@@ -213,7 +210,7 @@ async function tryInTime(search: Search, candidate: RecipeCandidate): Promise<vo
   context.onProgress?.({ stage: 'measuring', done: 0, total: 0, note: candidate.name })
   const msPerRow = await paceOf(search, candidate)
   if (msPerRow === null) return
-  const plan = planTime({
+  const epochCount = planTime({
     epochCount: candidate.recipe.epochCount,
     msPerRow,
     trainingCount: split.training.length,
@@ -221,9 +218,8 @@ async function tryInTime(search: Search, candidate: RecipeCandidate): Promise<vo
     leftMs: leftOfBudget(search),
     reservedMs: reservedMs(search),
   })
-  if (plan === null) return
-  const { epochCount, isRefit } = plan
-  await tryOne(search, { ...candidate, recipe: { ...candidate.recipe, epochCount }, isRefit })
+  if (epochCount === null) return
+  await tryOne(search, { ...candidate, recipe: { ...candidate.recipe, epochCount } })
 }
 
 /** Null where not even a few steps can be taken. */
@@ -231,28 +227,35 @@ async function paceOf(search: Search, candidate: RecipeCandidate): Promise<numbe
   try {
     return await measurePace(search.context, candidate.recipe)
   } catch (error) {
-    await giveUp(search, { ...candidate, isRefit: false, seconds: 0 }, error)
+    await giveUp(search, { ...candidate, seconds: 0 }, error)
     return null
   }
 }
 
 /** What the best so far will take to be fitted again on all rows, by what its trial took; next to nothing for a head that is solved for. */
-function reservedMs(search: Search): number {
+function refitMs(search: Search): number {
   const best = bestTrial(search)
-  if (!best?.isRefit || best.heldBackLosses.length === 0) return 0
+  if (best === undefined || best.heldBackLosses.length === 0) return 0
   const { split, encoded } = search.context
   const epochShare = (best.recipe.stopAfterEpoch ?? 1) / Math.max(1, best.heldBackLosses.length)
   return (1000 * best.seconds * epochShare * encoded.rows.length) / split.training.length
 }
 
+function hasTimeToRefit(search: Search): boolean {
+  const neededMs = refitMs(search)
+  return neededMs === 0 || neededMs <= PLANNED_SHARE * leftOfBudget(search)
+}
+
+/** What other trials must leave for that; nothing where there is no time for it any more. */
+function reservedMs(search: Search): number {
+  return hasTimeToRefit(search) ? refitMs(search) : 0
+}
+
 /** Fits a recipe without the inner split and looks at it there. One that diverges is written down as such. */
-async function tryOne(
-  search: Search,
-  { name, recipe, isRefit }: RecipeCandidate & { readonly isRefit: boolean },
-): Promise<void> {
+async function tryOne(search: Search, { name, recipe }: RecipeCandidate): Promise<void> {
   const { context, state, tried } = search
   if (tried.some(one => one.name === name)) return
-  await state.save({ ...stateOf(search), current: { name, recipe, isRefit } })
+  await state.save({ ...stateOf(search), current: { name, recipe } })
   const startMs = context.clock.monotonic()
   const reserved = reservedMs(search)
   const seconds = () => Math.round((context.clock.monotonic() - startMs) / 100) / 10
@@ -263,10 +266,11 @@ async function tryOne(
       stage: name,
       // Whatever the budget, there is to be a head.
       stopWhen: doneEpochs =>
-        (recipe.method !== 'head' || doneEpochs > 0) && leftOfBudget(search) <= reserved,
+        (recipe.method !== 'head' || doneEpochs > 0) &&
+        PLANNED_SHARE * leftOfBudget(search) <= reserved,
     })
     const { metrics, epochLosses, heldBackLosses, bestEpoch, isComplete } = fit
-    const trial = { name, isRefit, epochLosses, heldBackLosses, seconds: seconds() }
+    const trial = { name, epochLosses, heldBackLosses, seconds: seconds() }
     if (metrics === null && !isComplete) {
       tried.push({ ...trial, recipe, metrics, ended: 'out of time' })
     }
@@ -275,7 +279,7 @@ async function tryOne(
     if (metrics !== null) tried.push({ ...trial, recipe: stopped, metrics })
     if (bestTrial(search)?.name === name) search.fit = { name, fit }
   } catch (error) {
-    return giveUp(search, { name, recipe, isRefit, seconds: seconds() }, error)
+    return giveUp(search, { name, recipe, seconds: seconds() }, error)
   }
   await state.save({ ...stateOf(search), current: null })
 }
@@ -283,7 +287,7 @@ async function tryOne(
 /** Writes a recipe that diverges down as such. @throws any other error */
 async function giveUp(
   search: Search,
-  trial: Pick<Trial, 'name' | 'recipe' | 'isRefit' | 'seconds'>,
+  trial: Pick<Tried, 'name' | 'recipe' | 'seconds'>,
   error: unknown,
 ): Promise<void> {
   if (!hasCode(error, 'training-diverged')) throw error
@@ -299,9 +303,9 @@ function stateOf({ tried, state }: Search): SearchState {
 }
 
 /** The one of the smallest log loss, if any was looked at. */
-function bestTrial({ tried }: Search): Trial | undefined {
-  const loss = ({ metrics }: Trial) => metrics?.logLoss ?? Number.POSITIVE_INFINITY
-  return tried.reduce<Trial | undefined>(
+function bestTrial({ tried }: Search): Tried | undefined {
+  const loss = ({ metrics }: Tried) => metrics?.logLoss ?? Number.POSITIVE_INFINITY
+  return tried.reduce<Tried | undefined>(
     (best, one) =>
       one.metrics !== null && (best === undefined || loss(one) < loss(best)) ? one : best,
     undefined,
@@ -313,14 +317,12 @@ type Choice = Omit<SearchResult, 'instead'> & { readonly instead: Fallback | nul
 
 /** Fitting again on all rows is planned for by what the trial took, not by what was expected of it. */
 function bestOf(search: Search): Choice {
-  const best = bestTrial(search) as Trial
+  const best = bestTrial(search) as Tried
   const { tried, fit: kept } = search
   const fit = kept?.name === best.name ? kept.fit : null
   const { recipe } = best
-  const neededMs = reservedMs(search)
-  const hasTime = neededMs === 0 || neededMs <= PLANNED_SHARE * leftOfBudget(search)
   // A fit of an earlier process is gone: something must be fitted again, and all rows make the better model.
-  if (best.isRefit && (hasTime || fit === null)) {
+  if (fit === null || hasTimeToRefit(search)) {
     return { recipe, rowsUsed: 'all', tried, fit: null, instead: fit && { recipe, fit } }
   }
   return { recipe, rowsUsed: 'training', tried, fit, instead: null }
