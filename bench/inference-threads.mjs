@@ -19,11 +19,9 @@ const { values } = parseArgs({
 const ROUNDS = Number(values.rounds)
 const CALLS = Number(values.calls)
 const SETTINGS = [
-  { threads: 1, spin: false },
-  { threads: 1, spin: true },
-  { threads: 2, spin: false },
-  { threads: 2, spin: true },
-  { workers: 2, threads: 1, spin: false },
+  { threads: 1, spinMicroseconds: 0 },
+  ...[0, 10, 20, 50, 1000].map(spinMicroseconds => ({ threads: 2, spinMicroseconds })),
+  { workers: 2, threads: 1, spinMicroseconds: 0 },
 ]
 /** 14 word pieces and two special tokens. */
 const TEXT = 'i am still waiting on my card to arrive please help me right now'
@@ -92,6 +90,6 @@ async function reportThroughput() {
   }
 }
 
-function name({ workers = 1, threads, spin }) {
-  return `workers ${workers}  threads ${threads}  ${spin ? 'spinning' : 'blocking'}`
+function name({ workers = 1, threads, spinMicroseconds }) {
+  return `workers ${workers}  threads ${threads}  spinning ${`${spinMicroseconds}`.padStart(4)} µs`
 }

@@ -1,7 +1,9 @@
 /**
  * The training engine on the jobs of peer.py, in a process of its own: the same batches, initial tensors and learning rates.
  *
- *   node bench/train/ours.mjs JOB OUT [--threads 2] [--cached]     `--cached`: states of the frozen layers are computed first
+ *   node bench/train/ours.mjs JOB OUT [--threads 2] [--cached] [--spin N]
+ *
+ * `--cached`: states of the frozen layers are computed first; `--spin`: microseconds that threads wait awake for the next operator
  *
  * Writes OUT/result.json in the form of peer.py. Needs `npm run build`.
  */
@@ -32,6 +34,7 @@ const { values: options, positionals } = parseArgs({
   options: {
     threads: { type: 'string', default: '2' },
     cached: { type: 'boolean', default: false },
+    spin: { type: 'string' },
   },
 })
 const [jobPath, out] = positionals
@@ -40,7 +43,10 @@ const initial = readSafetensors(readFileSync(resolve(dirname(jobPath), job.initi
 let files = await readEncoderFiles(job.modelFolder)
 const config = parseEncoderConfig(files)
 let weights = readEncoderWeights(readSafetensors(files.weights), config)
-const runtime = await openInProcessRuntime({ threads: Number(options.threads) })
+const runtime = await openInProcessRuntime({
+  threads: Number(options.threads),
+  ...(options.spin !== undefined && { spinMicroseconds: Number(options.spin) }),
+})
 const classCount = initial.get('classifier.bias').shape[0]
 
 /** PEFT's A and B of the job instead of our own. */

@@ -6,7 +6,7 @@ it('names the install command where ONNX Runtime cannot be loaded', async () => 
   vi.doMock('onnxruntime-node', () => {
     throw new Error('Cannot find module')
   })
-  await expect(createOnnxSessions({ threads: 1, spin: false })).rejects.toMatchObject({
+  await expect(createOnnxSessions({ threads: 1, spinMicroseconds: 0 })).rejects.toMatchObject({
     code: 'runtime-missing',
     message: expect.stringContaining(`${process.platform}-${process.arch}`),
     help: expect.stringContaining(

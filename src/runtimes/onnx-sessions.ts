@@ -8,8 +8,8 @@ import type { Feed, RuntimeCall, Tensor } from './types.ts'
 export interface SessionSettings {
   /** Threads that share one operator. */
   readonly threads: number
-  /** Whether waiting threads keep their core busy: faster on an idle machine, far slower on a shared one. */
-  readonly spin: boolean
+  /** For how long a thread that waits for the next operator keeps its core busy before it sleeps; 0: not at all. */
+  readonly spinMicroseconds: number
   /** What computes where it has a kernel; the CPU does the rest, and everything where nothing is said. */
   readonly provider?: ExecutionProvider
 }
@@ -97,7 +97,7 @@ export async function createOnnxSessions(settings: SessionSettings): Promise<Onn
 }
 
 function sessionOptions(
-  { threads, spin, provider = 'cpu' }: SessionSettings,
+  { threads, spinMicroseconds, provider = 'cpu' }: SessionSettings,
   { isTraining, isRecomputing, tensors = new Map() }: GraphHints,
 ): Ort.InferenceSession.SessionOptions {
   const disabled = [
@@ -114,7 +114,12 @@ function sessionOptions(
       externalData: [...tensors].map(([path, data]) => ({ path, data })),
     }),
     extra: {
-      session: { intra_op: { allow_spinning: spin ? '1' : '0' } },
+      session: {
+        intra_op: {
+          allow_spinning: spinMicroseconds > 0 ? '1' : '0',
+          ...(spinMicroseconds > 0 && { spin_duration_us: `${spinMicroseconds}` }),
+        },
+      },
       ...(disabled.length > 0 && {
         optimization: { disable_specified_optimizers: disabled.join(';') },
       }),

@@ -12,8 +12,14 @@ export interface PoolOptions extends Partial<SessionSettings> {
   readonly workerModule?: string
 }
 
-/** Measured by `bench/inference-threads.mjs`, see docs/log.md: two threads that sleep bear a busy neighbour best. */
-const DEFAULTS: SessionSettings = { threads: Math.min(2, availableParallelism()), spin: false }
+/**
+ * Measured by `bench/inference-threads.mjs`, see docs/log.md: waking a thread takes longer than most pauses between operators, and one
+ * that soon sleeps bears a busy neighbour.
+ */
+const DEFAULTS: SessionSettings = {
+  threads: Math.min(2, availableParallelism()),
+  spinMicroseconds: 20,
+}
 
 /** A runtime of the calling thread, which can also write into the caller's buffers: what training needs. */
 export type InProcessRuntime = InferenceRuntime & Pick<OnnxSessions, 'load' | 'runInto'>
