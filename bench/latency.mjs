@@ -35,7 +35,7 @@ const SESSION = {
   interOpNumThreads: 1,
   graphOptimizationLevel: 'all',
   logSeverityLevel: 3,
-  extra: { session: { intra_op: { allow_spinning: '0' } } },
+  extra: { session: { intra_op: { allow_spinning: '1', spin_duration_us: '20' } } },
 }
 
 const scratch = mkdtempSync(join(tmpdir(), 'understudy-bench-'))
