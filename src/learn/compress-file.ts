@@ -14,6 +14,7 @@ import { canonicalJson } from '../util/index.ts'
 import { readRows, splitRoles } from './compress-rows.ts'
 import { labelsFor, openCompressSource } from './compress-source.ts'
 import type { JobEvent } from './job-messages.ts'
+import { openTrainingFolder } from './training-folder.ts'
 
 /** What `compress` jobs are asked to do; plain JSON. */
 export interface CompressParams {
@@ -75,7 +76,7 @@ export async function compressFile(
   const hasSeen = source.hasSeen((held?.rows ?? rows).map(({ text }) => text))
   // Rows given as held out are taken for that unless the run says otherwise.
   const wasSeen = hasSeen ?? held === null
-  const stateDir = join(dataDir, 'training', `compress-${runKey(params)}`)
+  const stateDir = join(await openTrainingFolder(dataDir), `compress-${runKey(params)}`)
   const runtime = await openRuntime()
   try {
     const { report, chosen } = await compressClassifier({

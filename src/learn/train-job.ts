@@ -45,6 +45,7 @@ import { systemClock } from '../util/index.ts'
 import type { ColumnNames } from './columns.ts'
 import type { JobEvent } from './job-messages.ts'
 import { readTrainData } from './train-data.ts'
+import { openTrainingFolder } from './training-folder.ts'
 
 /** What a training job is asked to do; plain JSON. */
 export interface TrainParams {
@@ -261,7 +262,7 @@ async function train(
       plan,
       runtime,
       threads,
-      stateDir: join(context.dataDir, 'training'),
+      stateDir: await openTrainingFolder(context.dataDir),
       signal: context.signal,
       onProgress: context.onEvent,
       versions: {
