@@ -48,6 +48,18 @@ function report(record: Partial<TrainReport['record']> = {}): TrainReport {
 }
 
 describe('renderTrainReport', () => {
+  it('marks one of two that are equally good, the first', () => {
+    const tried = ['full', 'lora'].map(name => ({
+      name,
+      metrics,
+      epochLosses: [],
+      heldBackLosses: [],
+      seconds: 1,
+    })) as unknown as NonNullable<TrainReport['record']>['tried']
+    const text = renderTrainReport(report({ tried }))
+    expect(text.match(/.*← chosen/g)).toEqual([expect.stringContaining('full')])
+  })
+
   it('says how good it is and what that was measured on', () => {
     const text = renderTrainReport(report())
     expect(text).toContain('accuracy 90.0 %, macro F1 85.0 %')

@@ -48,6 +48,10 @@ function triedTable(record: RunRecord): string {
   if (record.tried.length === 0) return ''
   const measured = record.tried.flatMap(({ metrics }) => metrics ?? [])
   const [score] = Object.keys(measured[0]?.scores ?? {})
+  // Of equal ones the first was taken. One that was fitted untried has no figures, and none of these are its own.
+  const chosen = record.tried.find(
+    ({ metrics }) => metrics !== null && metrics.logLoss === record.metrics?.logLoss,
+  )
   return renderTable(
     [
       { title: 'tried' },
@@ -57,14 +61,13 @@ function triedTable(record: RunRecord): string {
       { title: 'seconds', align: 'right' },
       { title: '' },
     ],
-    record.tried.map(({ name, metrics, epochLosses, seconds, ended }) => [
-      name,
-      epochLosses.length === 0 ? '–' : String(epochLosses.length),
-      metrics === null ? (ended ?? 'diverged') : metrics.logLoss.toFixed(4),
-      metrics === null ? '–' : percent(metrics.scores[score ?? ''] ?? 0),
-      seconds.toFixed(1),
-      // A recipe that was fitted untried has no figures, and none of these are its own.
-      metrics !== null && metrics.logLoss === record.metrics?.logLoss ? '← chosen' : '',
+    record.tried.map(one => [
+      one.name,
+      one.epochLosses.length === 0 ? '–' : String(one.epochLosses.length),
+      one.metrics === null ? (one.ended ?? 'diverged') : one.metrics.logLoss.toFixed(4),
+      one.metrics === null ? '–' : percent(one.metrics.scores[score ?? ''] ?? 0),
+      one.seconds.toFixed(1),
+      one === chosen ? '← chosen' : '',
     ]),
   )
 }
@@ -88,7 +91,10 @@ function lossPlot(record: RunRecord): string {
     const label = y === 0 ? high.toFixed(3) : y === PLOT_HEIGHT - 1 ? low.toFixed(3) : ''
     return `${label.padStart(8)} ${cells.join('')}`
   })
-  const legend = heldBackLosses.length > 0 ? '● training  ○ rows held back' : '● training'
+  const legend =
+    heldBackLosses.length > 0
+      ? '● training  ○ rows held back, at the temperature that suits them'
+      : '● training'
   return `loss by epoch (${legend})\n${lines.join('\n')}\n`
 }
 

@@ -24,9 +24,7 @@ import {
 import {
   checkClassWeights,
   exportModel,
-  heededSettings,
   type LabelledRow,
-  type ModelCardRecord,
   type Recipe,
   type RunRecord,
   readRunRecord,
@@ -44,6 +42,7 @@ import {
 import { systemClock } from '../util/index.ts'
 import type { ColumnNames } from './columns.ts'
 import type { JobEvent } from './job-messages.ts'
+import { trainCard } from './train-card.ts'
 import { readTrainData } from './train-data.ts'
 import { openTrainingFolder } from './training-folder.ts'
 
@@ -202,7 +201,7 @@ async function writeModel(
   }: Pick<TrainContext, 'onEvent'> & Pick<OpenBase, 'tokenizer'> & { output: string },
 ): Promise<TrainReport> {
   onEvent({ stage: 'writing', done: 0, total: 0 })
-  const card = renderModelCard(cardOf(record))
+  const card = renderModelCard(trainCard(record))
   const folder = exportModel(parts, { tokenizer, baseModel: record.base, card })
   await writeModelFolder(output, { ...folder, run: `${JSON.stringify(record, null, 2)}\n` })
   const files = [
@@ -336,47 +335,4 @@ async function requireDisk(output: string, bytes: number): Promise<void> {
     `${parent} has not enough free space: about ${Math.ceil(bytes / 1e6)} MB are needed.`,
     { help: 'Make room, or name an output folder on another disk.' },
   )
-}
-
-const CARD_TASKS = {
-  label: 'single-label',
-  labels: 'multi-label',
-  pair: 'pair-classification',
-  spans: 'span-tagging',
-} as const
-
-function cardOf(record: RunRecord): ModelCardRecord {
-  const { task, base, labels, recipe, rowCounts, metrics, versions, id, rowsUsed } = record
-  const measuredOn =
-    rowsUsed === 'all'
-      ? 'inner split, by the same recipe without these rows'
-      : 'inner split, which training did not see'
-  return {
-    name: `${task} model ${id}`,
-    baseModel: base,
-    task: CARD_TASKS[task],
-    labels,
-    dataWindow: null,
-    rowCounts: {
-      training: rowCounts.training ?? 0,
-      [rowsUsed === 'all' ? 'of these, held back at first' : 'held back']: rowCounts.selection ?? 0,
-    },
-    recipe: heededSettings(recipe),
-    metrics: Object.entries(metrics?.scores ?? {}).map(([name, value]) => ({
-      name,
-      value: Number(value.toFixed(4)),
-      measuredOn,
-    })),
-    certificate: null,
-    noCertificate: 'it was trained from a file: certificates are for tasks in recorded traffic.',
-    notTested: [
-      'Texts from elsewhere than the file it was trained on.',
-      'Fairness, safety and robustness against inputs made to mislead it.',
-      metrics === null
-        ? 'The model itself: no rows were held back from it, or from a fit of its recipe.'
-        : 'The recipe was chosen on the inner split, so its figures are a little too good.',
-    ],
-    licence: null,
-    versions,
-  }
 }

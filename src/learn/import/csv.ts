@@ -2,6 +2,7 @@
 import { Readable } from 'node:stream'
 import { type CsvError, parse } from 'csv-parse'
 import { UnderstudyError } from '../../errors.ts'
+import { createLostLines, type LostLines } from './lost-lines.ts'
 import type { SourceItem } from './source.ts'
 
 const ROWS_AT_ONCE = 500
@@ -13,7 +14,7 @@ interface CsvRow {
 }
 
 /**
- * Rows as objects by column name; a row that cannot be read comes as its reason.
+ * Rows as objects by column name; each line of a row that cannot be read comes as the reason.
  * @throws file-unreadable where two columns have one name: which of them is meant, nobody can tell
  */
 export async function* readCsv(
@@ -23,14 +24,14 @@ export async function* readCsv(
   const chunks = bytes[Symbol.asyncIterator]()
   const first = await chunks.next()
   if (first.done === true) return
-  const skipped: SourceItem[] = []
+  const lost = createLostLines()
   const parser = csvParser({
     delimiter: isTabbed(path) ? '\t' : delimiterOf(first.value),
     maxBytes,
     columns: header => columnNames(header, path),
-    onError: error => skipped.push({ line: lineOf(error), reason: reasonOf(error) }),
+    lost,
   })
-  const source = Readable.from(prepend(first.value, chunks), { objectMode: false })
+  const source = Readable.from(counted(first.value, { rest: chunks, lost }), { objectMode: false })
   source.on('error', error => parser.destroy(error))
   source.pipe(parser)
   let rows: SourceItem[] = []
@@ -39,17 +40,18 @@ export async function* readCsv(
       const text = JSON.stringify(record)
       rows.push({ line: info.lines, text, value: record, offset: 0, byteLength: text.length })
       if (rows.length < ROWS_AT_ONCE) continue
-      yield [...rows, ...skipped.splice(0)]
+      yield [...rows, ...lost.take()]
       rows = []
     }
   } catch (error) {
     // A quote that never closes, or a record beyond all bounds: what came before is still good.
     if (!isCsvError(error)) throw error
-    skipped.push({ line: lineOf(error), reason: reasonOf(error) })
+    lost.damaged(error)
   } finally {
     source.destroy()
   }
-  yield [...rows, ...skipped]
+  lost.end()
+  yield [...rows, ...lost.take()]
 }
 
 /** Files that are CSV by their name. */
@@ -77,13 +79,16 @@ interface CsvParserOptions {
   readonly delimiter: string
   readonly maxBytes: number
   readonly columns: (header: readonly string[]) => string[]
-  readonly onError: (error: CsvError) => void
+  readonly lost: LostLines
 }
 
-function csvParser({ delimiter, maxBytes, columns, onError }: CsvParserOptions) {
+function csvParser({ delimiter, maxBytes, columns, lost }: CsvParserOptions) {
   return parse({
     bom: true,
-    columns,
+    columns: (header: readonly string[]) => {
+      lost.header(header)
+      return columns(header)
+    },
     delimiter,
     info: true,
     // Both, since files that went through several hands mix them.
@@ -91,8 +96,12 @@ function csvParser({ delimiter, maxBytes, columns, onError }: CsvParserOptions) 
     max_record_size: maxBytes,
     skip_empty_lines: true,
     skip_records_with_error: true,
+    on_record: (row: CsvRow, { bytes }) => {
+      lost.good(row.record, bytes)
+      return row
+    },
     on_skip: error => {
-      if (error !== undefined) onError(error)
+      if (error !== undefined) lost.damaged(error)
       return undefined
     },
   })
@@ -105,22 +114,18 @@ function delimiterOf(head: Uint8Array): string {
   return DELIMITERS[counts.indexOf(Math.max(...counts))] as string
 }
 
-async function* prepend(
+async function* counted(
   first: Uint8Array,
-  rest: AsyncIterator<Uint8Array>,
+  { rest, lost }: { readonly rest: AsyncIterator<Uint8Array>; readonly lost: LostLines },
 ): AsyncGenerator<Uint8Array> {
+  lost.count(first)
   yield first
-  for (let next = await rest.next(); next.done !== true; next = await rest.next()) yield next.value
+  for (let next = await rest.next(); next.done !== true; next = await rest.next()) {
+    lost.count(next.value)
+    yield next.value
+  }
 }
 
 function isCsvError(error: unknown): error is CsvError {
   return error instanceof Error && String((error as { code?: unknown }).code).startsWith('CSV_')
-}
-
-function lineOf(error: CsvError): number {
-  return typeof error.lines === 'number' ? error.lines : 0
-}
-
-function reasonOf(error: CsvError): string {
-  return `not readable as CSV: ${error.message}`
 }

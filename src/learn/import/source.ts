@@ -28,6 +28,7 @@ export interface SourceFile {
 /** Longer lines are skipped unread: no honest exchange comes near. */
 export const MAX_LINE_BYTES = 64 * 2 ** 20
 const CHUNK_BYTES = 2 ** 20
+const HEAD_BYTES = 4096
 
 /** @throws file-unreadable */
 export async function openSource(path: string): Promise<SourceFile> {
@@ -36,6 +37,7 @@ export async function openSource(path: string): Promise<SourceFile> {
     if (info.isDirectory()) throw new Error('it is a folder')
     if (!info.isFile()) throw new Error('it is no regular file')
     const head = await headOf(path)
+    if (isBinary(head)) throw new Error('it is not text')
     return {
       path,
       byteLength: info.size,
@@ -50,19 +52,31 @@ export async function openSource(path: string): Promise<SourceFile> {
 async function headOf(path: string): Promise<Buffer> {
   const file = await open(path)
   try {
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(2), 0, 2, 0)
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(HEAD_BYTES), 0, HEAD_BYTES, 0)
     return buffer.subarray(0, bytesRead)
   } finally {
     await file.close()
   }
 }
 
-export function unreadable(path: string, cause: unknown): UnderstudyError {
+/** Of random bytes a tenth are control characters that no text has; of UTF-16, which CSV may be, many are zero. */
+function isBinary(head: Buffer): boolean {
+  const mark = head.subarray(0, 2).toString('hex')
+  if (['1f8b', 'fffe', 'feff'].includes(mark)) return false
+  const odd = head.filter(byte => byte < 9 || (byte > 13 && byte < 32 && byte !== 27))
+  return odd.length > 0.02 * head.length
+}
+
+export function unreadable(
+  path: string,
+  cause: unknown,
+  help = 'Check the path and the permissions.',
+): UnderstudyError {
   const isMissing = cause instanceof Error && (cause as NodeJS.ErrnoException).code === 'ENOENT'
   const message = cause instanceof Error ? cause.message.replace(/, .*/, '') : String(cause)
   const why = isMissing ? 'there is no such file' : message
   return new UnderstudyError('file-unreadable', `${path} cannot be read: ${why}.`, {
-    help: 'Check the path and the permissions.',
+    help,
     cause,
   })
 }
@@ -89,7 +103,11 @@ export async function* readSource(
   } catch (error) {
     // Where lines cannot be told apart behind it, as in CSV, damage ends the reading.
     if (!isDamage(error)) throw error
-    throw unreadable(file.path, new Error(`the gzip data is damaged or cut off (${error.message})`))
+    throw unreadable(
+      file.path,
+      new Error(`the gzip data is damaged or cut off (${error.message})`),
+      'Copy or download the file again.',
+    )
   }
 }
 

@@ -165,6 +165,6 @@ describe('the budget', () => {
     })
     expect(record.tried[0]).toMatchObject({ metrics: null, ended: 'out of time' })
     expect(record.recipe.method).toBe('head')
-    expect(notices.join()).toContain('no time to fine-tune')
+    expect(notices.join()).toContain('no time for the method full')
   })
 })

@@ -126,3 +126,18 @@ export function unscaledHead(
   const factor = isScaled ? scale : 1
   return { weights: head.weights.map(value => value * factor), bias: head.bias }
 }
+
+/**
+ * A head that is as sure of its answers as rows held back allow: its logits are divided by the temperature that suits those (Guo et al.
+ * 2017). It is never made surer: where all of a few rows are right, no confidence is too high for them.
+ */
+export function cooledHead(
+  { weights, bias }: TrainedParts['head'],
+  temperature: number,
+): TrainedParts['head'] {
+  const divisor = Math.max(1, temperature)
+  return {
+    weights: weights.map(value => value / divisor),
+    bias: bias.map(value => value / divisor),
+  }
+}

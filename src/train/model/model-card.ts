@@ -9,7 +9,7 @@ export interface CardMetric {
   readonly value: number
   /** What it was measured on, e.g. `certification rows`. */
   readonly measuredOn: string
-  /** Bounds of an interval, where there is one. */
+  /** Bounds of a 95 % interval, where there is one. */
   readonly low?: number | undefined
   readonly high?: number | undefined
 }
@@ -131,7 +131,7 @@ function adapterText({ task, recipe }: ModelCardRecord): string[] {
 function metricsTable(metrics: readonly CardMetric[]): string {
   if (metrics.length === 0) return 'None were measured.'
   return table(
-    ['metric', 'value', 'interval', 'measured on'],
+    ['metric', 'value', '95 % interval', 'measured on'],
     metrics.map(({ name, value, low, high, measuredOn }) => [
       name,
       `${value}`,
@@ -211,7 +211,9 @@ function table(head: readonly string[], rows: readonly (readonly string[])[]): s
 }
 
 function json(value: unknown): string {
-  return typeof value === 'string' ? value : (JSON.stringify(value) ?? 'unset')
+  if (typeof value === 'string') return value
+  const isList = Array.isArray(value) && value.every(one => typeof one === 'string')
+  return isList ? value.join(', ') : (JSON.stringify(value) ?? 'unset')
 }
 
 /** Line breaks, other control characters and those that turn the direction of writing (Unicode Standard Annex 9). */
@@ -234,7 +236,7 @@ function prose(text: string): string {
   return quoted
     .replace(/[\\`*_{}[\]<>|~&#$!@^=]|:(?=\/\/)/g, '\\$&')
     .replace(/^[-+]/, '\\$&')
-    .replace(/^(\d+)([.)])/, '$1\\$2')
+    .replace(/^(\d+)([.)])(?=\s|$)/, '$1\\$2')
     .replace(/www\./gi, match => `${match.slice(0, -1)}\\.`)
     .replace(INVISIBLE, character => `\\${escapeInvisible(character)}`)
 }

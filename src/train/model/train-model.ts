@@ -18,7 +18,7 @@ import { type Clock, canonicalJson, systemClock } from '../../util/index.ts'
 import type { Recipe } from '../fine-tune/recipe.ts'
 import { startPace } from '../pace.ts'
 import { type EncodedRows, encodeRows } from './encode-rows.ts'
-import type { TrainedParts } from './export-model.ts'
+import { cooledHead, type TrainedParts } from './export-model.ts'
 import { type FitContext, fitRecipe, openFitContext, type RecipeFit } from './fit-recipe.ts'
 import { type InnerSplit, splitInner } from './inner-split.ts'
 import { labelNameRows } from './label-names.ts'
@@ -148,7 +148,14 @@ export async function trainModel(options: TrainModelOptions): Promise<TrainedMod
     const record = recordOf({ options, checked, split, encoded, chosen, identity, known, fit })
     const seconds = Math.round((earlierMs + clock.monotonic() - startMs) / 100) / 10
     return {
-      parts: { task, config, outputs: encoded.outputs, recipe: chosen.recipe, ...fit.parts },
+      parts: {
+        task,
+        config,
+        outputs: encoded.outputs,
+        recipe: chosen.recipe,
+        ...fit.parts,
+        head: cooledHead(fit.parts.head, record.metrics?.temperature ?? 1),
+      },
       record: { ...record, seconds, time: new Date(clock.now()).toISOString() },
       notices: [...checked.notices, ...noticesOf(options, split, chosen)],
       discardState: () => rm(state.folder, { recursive: true, force: true }),
@@ -327,11 +334,14 @@ function noticesOf(
   } else if (
     plan.kind === 'search' &&
     plan.method !== 'head' &&
+    selection.length > 0 &&
     tried.every(one => isOutOfTime(one) || one.recipe.method === 'head') &&
     recipe.method === 'head'
   ) {
     notices.push(
-      'There was no time to fine-tune: only the head was fitted; give more with --budget.',
+      plan.method === 'auto'
+        ? 'There was no time to fine-tune: only the head was fitted; give more with --budget.'
+        : `There was no time for the method ${plan.method}: only a head was fitted, and no layer was changed; give more with --budget.`,
     )
   }
   return notices
