@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { ROOT, readLayers, readSources, type SourceFile } from './sources.ts'
@@ -107,6 +107,15 @@ describe('layers', () => {
 })
 
 describe('doors', () => {
+  it('are there for all that the package lets be imported', () => {
+    const { exports } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'))
+    const sourcesOf = Object.values<string>(exports)
+      .map(path => /^\.\/dist\/(.*)\.js$/.exec(path)?.[1])
+      .filter(path => path !== undefined)
+    expect(sourcesOf).not.toEqual([])
+    expect(sourcesOf.filter(path => !byPath.has(`${path}.ts`))).toEqual([])
+  })
+
   it('stand in every folder and hold exports only', () => {
     for (const folder of new Set(sources.map(source => source.folder))) {
       if (folder.endsWith('.ts')) continue

@@ -12,3 +12,11 @@ it('says what becomes of spans that overlap', () => {
     expect.stringContaining('1 of 2 rows have spans that overlap'),
   ])
 })
+
+it('says where a text has different labels', () => {
+  const rows = ['a', 'b', 'a', 'b', 'b'].map((label, i) => ({ text: `t${i >> 1}`, label }))
+  expect(checkLabelledRows('label', rows).notices).toEqual([
+    expect.stringContaining('2 texts stand there with different labels'),
+  ])
+  expect(checkLabelledRows('label', rows.slice(2, 4)).notices.join()).toContain('1 text stands')
+})

@@ -63,6 +63,12 @@ export function checkLabelledRows(task: TrainTask, given: readonly LabelledRow[]
       `${once.length} ${once.length === 1 ? 'label is' : 'labels are'} seen only once (${shown.join(', ')}${once.length > 5 ? ', …' : ''}): nothing can be said of how well ${once.length === 1 ? 'it is' : 'they are'} learned.`,
     )
   }
+  const torn = contradictions(task, rows)
+  if (torn > 0) {
+    notices.push(
+      `${torn} ${torn === 1 ? 'text stands' : 'texts stand'} there with different labels: no model can get all of those rows right.`,
+    )
+  }
   const overlapping = task === 'spans' ? rows.filter(overlaps).length : 0
   if (overlapping > 0) {
     notices.push(
@@ -115,6 +121,21 @@ function countLabels(task: TrainTask, rows: readonly LabelledRow[]): Map<string,
     }
   }
   return counts
+}
+
+/** Texts, or pairs of them, that have more than one label where each has one. */
+function contradictions(task: TrainTask, rows: readonly LabelledRow[]): number {
+  if (task !== 'label' && task !== 'pair') return 0
+  const first = new Map<string, string>()
+  const torn = new Set<string>()
+  for (const { text, pair, label } of rows) {
+    if (label === undefined) continue
+    const key = `${normaliseText(text)}\n${pair === undefined ? '' : normaliseText(pair)}`
+    const known = first.get(key)
+    if (known === undefined) first.set(key, label)
+    else if (known !== label) torn.add(key)
+  }
+  return torn.size
 }
 
 /** Every label that a row names. */
