@@ -1,7 +1,7 @@
 /** Turns words of a command line into a command's input. Knows option tables, no command. */
 import { parseArgs } from 'node:util'
 import { UnderstudyError } from '../errors.ts'
-import { nearest } from '../util/index.ts'
+import { nearest, parseDuration } from '../util/index.ts'
 import type { Command, CommandInput, CommandOption } from './command.ts'
 
 type OptionValue = string | boolean | readonly string[]
@@ -54,16 +54,20 @@ function defaults(options: readonly CommandOption[]): Record<string, OptionValue
 function findOption(command: Command, name: string, rawName: string): CommandOption {
   const option = command.options.find(item => item.name === name)
   if (option !== undefined) return option
-  const near = nearest(
-    name,
-    command.options.map(item => item.name),
-  )
+  const names = command.options.map(item => item.name)
+  const near = nearest(name, names) ?? sameBeginning(name, names)
   throw usageError(
     `${commandLine(command)} has no option ${rawName}.`,
     near === null
       ? `run \`${commandLine(command)} --help\` to see its options.`
       : `did you mean --${near}?`,
   )
+}
+
+/** `--output` for `--out`, or the other way round; null where several begin so, or none. */
+function sameBeginning(name: string, names: readonly string[]): string | null {
+  const alike = names.filter(item => item.startsWith(name) || name.startsWith(item))
+  return alike.length === 1 && name.length > 2 ? (alike[0] as string) : null
 }
 
 function optionValue(
@@ -131,13 +135,17 @@ export function flagOption(input: CommandInput, name: string): boolean {
 }
 
 /**
- * An option's number within bounds (inclusive), undefined where it was not given.
+ * An option's number within bounds (inclusive), undefined where it was not given. A refusal suggests the example.
  * @throws usage-invalid
  */
 export function numberOption(
   input: CommandInput,
   name: string,
-  { min = -Infinity, max = Infinity }: { min?: number; max?: number } = {},
+  {
+    min = -Infinity,
+    max = Infinity,
+    example = Number.isFinite(min) ? min : 1,
+  }: { min?: number; max?: number; example?: number } = {},
 ): number | undefined {
   const text = textOption(input, name)
   if (text === undefined) return undefined
@@ -145,8 +153,19 @@ export function numberOption(
   if (text.trim() !== '' && Number.isFinite(value) && value >= min && value <= max) return value
   throw usageError(
     `--${name} must be a number${bounds(min, max)}, and got '${text}'.`,
-    `write for instance --${name} ${Number.isFinite(min) ? min : 1}.`,
+    `write for instance --${name} ${example}.`,
   )
+}
+
+/**
+ * What `--budget` allows, in milliseconds; `usual` where it was not given.
+ * @throws usage-invalid
+ */
+export function budgetOption(input: CommandInput, usual: string): number {
+  const text = textOption(input, 'budget') ?? usual
+  const value = parseDuration(text)
+  if (value !== null && value > 0) return value
+  throw usageError(`--budget is "${text}".`, 'use a time such as 90s, 3m or 1h.')
 }
 
 function bounds(min: number, max: number): string {

@@ -16,6 +16,15 @@ const row = (name: string, change: Partial<CompressRow>): CompressRow => ({
   ...change,
 })
 const outcome = { promise: 'selective', targetRisk: 0.05, delta: 0.05, n: 400 } as const
+const counts = {
+  leftOut: [],
+  maxAccuracyLoss: 0.005,
+  targetRisk: 0.05,
+  deltaPerLook: 0.1 / 3,
+  fitCount: 2000,
+  selectionCount: 500,
+  certificationCount: 400,
+}
 
 it('shows each variant with what was certified, and the size of each as a bar', () => {
   const report: CompressReport = {
@@ -47,14 +56,8 @@ it('shows each variant with what was certified, and the size of each as a bar', 
       }),
       row('int4', { byteCount: 9_000_000 }),
     ],
-    leftOut: [],
+    ...counts,
     chosen: 'int8',
-    maxAccuracyLoss: 0.005,
-    targetRisk: 0.05,
-    deltaPerLook: 0.1 / 3,
-    fitCount: 2000,
-    selectionCount: 500,
-    certificationCount: 400,
   }
   const lines = renderCompressReport(report).split('\n')
   expect(lines[1]).toMatch(/^float32 .* 9\.5 ms .* 92(\.0)? % .* 90(\.0)? % answered$/)
@@ -63,4 +66,19 @@ it('shows each variant with what was certified, and the size of each as a bar', 
   const lengths = lines.slice(5, 8).map(line => [...line].filter(one => one === '█').length)
   expect(lengths).toEqual([30, 8, 3])
   expect(lines.join('\n')).toContain('400 rows looked at once, each certificate at δ = 0.0333')
+  expect(lines.join('\n')).not.toContain('No claim at')
+  expect(lines.join('\n')).toMatch(/500 are too few .* At least 600 are needed/)
+})
+
+it('says below the table why nothing is certified, and nothing of selection rows that are enough', () => {
+  const because = '90 distinct inputs are too few; about 120 more requests should do.'
+  const none = { claimed: false, because, code: 'too-few-examples', moreRequests: 120 } as const
+  const text = renderCompressReport({
+    ...counts,
+    rows: [row('float32', { certificate: { ...outcome, ...none } }), row('int8', {})],
+    chosen: 'float32',
+    selectionCount: 600,
+  })
+  expect(text).toContain(`\nNo claim at 5 % (float32; each row is a request): ${because}\n\n`)
+  expect(text).not.toContain('too few to tell')
 })

@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { UnderstudyError } from '../errors.ts'
 import type { Command } from './command.ts'
@@ -57,7 +58,20 @@ describe('main', () => {
     expect(option.err).toBe(
       'understudy greet has no option --load.\n- help: did you mean --loud?\n',
     )
+    const longer = await run('greet', 'Ada', '--loudness')
+    expect(longer.err).toContain('did you mean --loud?')
     expect((await run('models', 'pul')).err).toContain('did you mean `understudy models pull`?')
+  })
+
+  it.each([
+    [['--confidence-level', '1'], '--confidence-level 0.9.'],
+    [['--target-risk', '5'], '--target-risk 0.05.'],
+    [['--output', 'x'], 'did you mean --out?'],
+    [['--data', fileURLToPath(import.meta.url)], 'main.test.ts is a file'],
+  ])('suggests what compress may be told instead of %j', async (words, help) => {
+    const terminal = recordingTerminal()
+    expect(await main(['compress', 'rows.csv', ...words], terminal)).toBe(2)
+    expect(terminal.written().err).toContain(help)
   })
 
   it.each([

@@ -1,6 +1,7 @@
 /** Options that several commands share, so that they are called and explained the same everywhere. */
+import { statSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { textOption } from './args.ts'
+import { textOption, usageError } from './args.ts'
 import type { CommandInput, CommandOption, Terminal } from './command.ts'
 
 /** Where everything is kept that Understudy records and learns. */
@@ -24,7 +25,27 @@ export const jsonOption: CommandOption = {
   help: 'Print one JSON document instead of text.',
 }
 
-/** Absolute path of the data folder that a command works on. */
+/** What the shares of a promise may be; the examples are the defaults of the settings. */
+export const SHARES = {
+  'target-risk': { min: 0.001, max: 0.999, example: 0.05 },
+  'confidence-level': { min: 0.001, max: 0.999, example: 0.9 },
+} as const
+
+/** Absolute path of the data folder that a command works on. @throws usage-invalid where it is a file */
 export function dataFolder(input: CommandInput, terminal: Pick<Terminal, 'env'>): string {
-  return resolve(textOption(input, 'data') || terminal.env.UNDERSTUDY_DATA || '.understudy')
+  const path = resolve(textOption(input, 'data') || terminal.env.UNDERSTUDY_DATA || '.understudy')
+  if (!isFile(path)) return path
+  throw usageError(
+    `${path} is a file, and the data folder is a folder.`,
+    'name the folder to keep everything in, with --data DIR.',
+  )
+}
+
+/** False as well for what this user may not look at: opening it says more. */
+function isFile(path: string): boolean {
+  try {
+    return statSync(path).isFile()
+  } catch {
+    return false
+  }
 }

@@ -150,7 +150,7 @@ describe('loadConfig', () => {
 
   it('needs a file that was named, and not the one that is only customary', async () => {
     await expect(loadConfig({ dataDir, env: {}, file: join(dataDir, 'no.yaml') })).rejects.toThrow(
-      'cannot be read',
+      /no\.yaml cannot be read: there is no such file\.$/,
     )
     expect((await load('# nothing\n')).file).toContain('understudy.yaml')
   })

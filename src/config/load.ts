@@ -123,15 +123,20 @@ async function readText(path: string, isRequired: boolean): Promise<string | nul
   } catch (error) {
     if (error instanceof UnderstudyError) throw error
     if (!isRequired && (error as NodeJS.ErrnoException).code === 'ENOENT') return null
-    throw new UnderstudyError(
-      'config-invalid',
-      `${path} cannot be read: ${(error as Error).message}.`,
-      {
-        help: 'check the path and the permissions.',
-        cause: error,
-      },
-    )
+    throw new UnderstudyError('config-invalid', `${path} cannot be read: ${whyUnread(error)}.`, {
+      help: 'check the path and the permissions.',
+      cause: error,
+    })
   }
+}
+
+/** What people get wrong most, without the words of the operating system. */
+function whyUnread(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException
+  if (code === 'ENOENT' || code === 'ENOTDIR') return 'there is no such file'
+  if (code === 'EISDIR') return 'it is a folder'
+  if (code === 'EACCES') return 'this user may not read it'
+  return message
 }
 
 function mergeSettings(content: ConfigFile, env: ConfigSource['env']): Settings {

@@ -43,3 +43,18 @@ it('refuses another encoding than UTF-8, as train does', async () => {
     message: expect.stringContaining('not valid UTF-8'),
   })
 })
+
+it.each([
+  ['none.csv', 'text,label\n', 'it has a header and no rows'],
+  ['others.csv', 'name,size\nx,1\n', 'it has no text and no label; its columns are "name", "size"'],
+  ['numbers.json', '[1,2]', 'line 1: not an object'],
+  ['blank.csv', 'text,label\n,\n', 'has no record with a text and a label'],
+])('says why %s gives no row', async (name, content, message) => {
+  const path = join(folder, name)
+  await writeFile(path, content)
+  await expect(readRows(path)).rejects.toMatchObject({
+    code: 'request-invalid',
+    message: expect.stringContaining(message),
+    help: expect.not.stringContaining('--'),
+  })
+})

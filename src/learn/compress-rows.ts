@@ -5,7 +5,7 @@ import type { LabelledRows } from '../train/index.ts'
 import { isObject } from '../wire/index.ts'
 import { type Columns, findColumns } from './columns.ts'
 import { openSource, readSource } from './import/source.ts'
-import { checkEncoding } from './train-data.ts'
+import { checkEncoding, missingColumns, noRows } from './train-data.ts'
 
 export interface Row {
   readonly text: string
@@ -22,15 +22,22 @@ export interface CompressRoles {
 
 /** Of rows held out one part in this many selects, the rest certifies. */
 const SELECTION_PART = 3
+const NAMES_HELP =
+  'Name its columns text and label: in the header of CSV, or in one JSON object per line.'
 
-/** @throws file-unreadable where no record has a text and a label; request-invalid for another encoding than UTF-8 */
+/** @throws file-unreadable; request-invalid where no record has a text and a label, or for another encoding than UTF-8 */
 export async function readRows(path: string): Promise<{ rows: Row[]; brokenCount: number }> {
   const rows: Row[] = []
+  const source = await openSource(path)
   let columns: Columns | null = null
+  let first: Readonly<Record<string, unknown>> | null = null
+  let unreadable: { line: number; reason: string } | null = null
   let brokenCount = 0
-  for await (const items of readSource(await openSource(path))) {
+  for await (const items of readSource(source)) {
     for (const item of items) {
       const record = 'reason' in item || !isObject(item.value) ? null : item.value
+      if (record === null) unreadable ??= { reason: 'not an object', ...item }
+      first ??= record
       if (record !== null) columns ??= columnsOf(record)
       const row = record === null || columns === null ? null : rowOf(record, columns)
       if (row === null) brokenCount++
@@ -40,8 +47,13 @@ export async function readRows(path: string): Promise<{ rows: Row[]; brokenCount
   const replaced = rows.filter(({ text }) => text.includes('\ufffd')).length
   checkEncoding(path, { replaced, rowCount: rows.length })
   if (rows.length > 0) return { rows, brokenCount }
-  throw new UnderstudyError('file-unreadable', `${path} has no record with a text and a label.`, {
-    help: 'Name its columns text and label: in the header of CSV, or in one JSON object per line.',
+  if (first === null) throw noRows(source, unreadable)
+  if (columns === null) {
+    const { missing } = findColumns('label', first)
+    throw missingColumns(path, { missing, record: first }, NAMES_HELP)
+  }
+  throw new UnderstudyError('request-invalid', `${path} has no record with a text and a label.`, {
+    help: 'Give a file with a text and a label in every row.',
   })
 }
 

@@ -59,6 +59,7 @@ export async function learn(params: LearnParams, context: LearnContext): Promise
     'Examples were not redacted: personal data in the traffic is in the training data.',
   ]
   const reports: TaskReport[] = []
+  const withoutEncoder: string[] = []
   const leftAlone: LeftAlone[] = tasks
     .filter(({ traceCount }) => traceCount < MIN_REQUESTS)
     .map(count => leave(count, `${count.traceCount} requests, at least ${MIN_REQUESTS} are needed`))
@@ -78,6 +79,7 @@ export async function learn(params: LearnParams, context: LearnContext): Promise
     if ('report' in outcome) {
       reports.push(outcome.report)
       if (parts.encoder !== null && lacksEncoder(outcome.report)) {
+        withoutEncoder.push(count.task.name)
         notices.push(
           `${count.task.name}: the time was up before an encoder was fitted; give it more with --budget.`,
         )
@@ -98,6 +100,7 @@ export async function learn(params: LearnParams, context: LearnContext): Promise
     requestCount: await workspace.store.traceCount(),
     tasks: reports,
     leftAlone,
+    withoutEncoder,
     notices,
   })
 }

@@ -164,6 +164,7 @@ it('adds up the costs that are known', () => {
     requestCount: 2000,
     tasks,
     leftAlone: [],
+    withoutEncoder: [],
     notices: [],
   })
   expect(report.totalCost?.nowUsd).toBeCloseTo(2, 12)

@@ -36,6 +36,8 @@ export interface LearnReport {
   readonly totalCost: CostWindow | null
   readonly tasks: readonly TaskReport[]
   readonly leftAlone: readonly LeftAlone[]
+  /** Names of the tasks whose time was up before an encoder was fitted. */
+  readonly withoutEncoder: readonly string[]
   /** Sentences for people that concern the whole run, such as the missing redaction. */
   readonly notices: readonly string[]
 }

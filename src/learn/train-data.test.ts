@@ -83,6 +83,37 @@ describe('readTrainData', () => {
     await expect(read('cut.csv.gz', packed.subarray(0, packed.length / 2))).rejects.toMatchObject({
       code: 'file-unreadable',
       message: expect.stringContaining('cut off'),
+      help: 'Copy or download the file again.',
+    })
+  })
+
+  it.each([
+    '\n',
+    '\r\n',
+  ])('tells every line that a quote left open takes with it: %j', async end => {
+    const lines = Array.from({ length: 30 }, (_, i) => `row ${i},a`)
+    lines[1] = `"two${end}lines",a`
+    lines[9] = '"left open,a'
+    lines[16] = '"Hello, you",b'
+    lines[20] = 'one,two,three'
+    const { rows, notices } = await read('open.csv', ['text,label', ...lines].join(end))
+    expect(rows).toHaveLength(30 - 8 - 1)
+    expect(notices).toEqual([
+      expect.stringMatching(
+        /^9 lines of .* were left out: the first is line 12: .* a quote that opens near line 12 is not closed as it should be, which loses lines 12 to 19\.$/,
+      ),
+    ])
+    const { notices: one } = await read('one.csv', ['text,label', 'a,x', 'one,two,x', ''].join(end))
+    expect(one[0]).toMatch(/^1 line of .* was left out: line 3: .*3 cells and the header 2\.$/)
+    const never = ['text,label', 'a,x', '"left open,x', 'b,x', ''].join(end)
+    expect((await read('never.csv', never)).notices[0]).toContain('loses lines 3 to 4')
+  })
+
+  it('says of a file that is not text that it is none', async () => {
+    const bytes = Uint8Array.from({ length: 300 }, (_, i) => (i * 7919) % 256)
+    await expect(read('bin.csv', bytes)).rejects.toMatchObject({
+      message: expect.stringMatching(/bin\.csv cannot be read: it is not text\.$/),
+      help: expect.stringContaining('CSV'),
     })
   })
 
@@ -96,7 +127,7 @@ describe('readTrainData', () => {
   it.each<[string, string | Uint8Array, TrainTask, string]>([
     ['empty.csv', '', 'label', 'it is empty'],
     ['empty.jsonl', '\n\n', 'label', 'it is empty'],
-    ['header.csv', 'text,label\n', 'label', 'it is empty'],
+    ['header.csv', 'text,label\n', 'label', 'it has a header and no rows'],
     [
       'columns.csv',
       'name,size\nx,1\n',
@@ -111,7 +142,13 @@ describe('readTrainData', () => {
       'label',
       'line 2: its label is missing',
     ],
-    ['blank.csv', 'text,label\na,x\nb,\n', 'label', 'its label is empty'],
+    ['blank.csv', 'text,label\na,x\nb,\n', 'label', 'line 3: its label is empty.'],
+    [
+      'blanks.csv',
+      'text,label\na,x\nb,\nc,y\nd, \ne,\n',
+      'label',
+      'line 3: its label is empty, and so are those of 2 more rows',
+    ],
     ['odds.jsonl', '{"text":"a","probabilities":{"x":2}}\n', 'label', 'probabilities'],
     ['zero.jsonl', '{"text":"a","probabilities":{"x":0}}\n', 'label', 'probabilities'],
     [
@@ -184,6 +221,15 @@ describe('readTrainData', () => {
     expect(notices).toEqual([expect.stringMatching(/"hypothesis" was not read.*--task-kind pair/)])
     expect((await read('read.csv', pairs, { task: 'pair' })).notices).toEqual([])
     expect((await read('answer.csv', 'question,answer\nwhy,so\n')).notices).toEqual([])
+  })
+
+  it('tells of a column of several labels that is read as one', async () => {
+    const rows = 'text,labels\na,x|y\nb,z\n'
+    expect((await read('several.csv', rows)).notices).toEqual([
+      expect.stringMatching(/"x\|y" was read as one label.*--task-kind labels/),
+    ])
+    expect((await read('several.csv', rows, { task: 'labels' })).notices).toEqual([])
+    expect((await read('one.csv', rows.replace('labels', 'label'))).notices).toEqual([])
   })
 
   it('refuses a file that is not there', async () => {

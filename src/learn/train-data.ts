@@ -10,7 +10,7 @@ import {
   findColumns,
   unreadPair,
 } from './columns.ts'
-import { openSource, readSource } from './import/source.ts'
+import { openSource, readSource, type SourceFile } from './import/source.ts'
 
 export interface ReadRows {
   readonly rows: readonly LabelledRow[]
@@ -32,7 +32,8 @@ export async function readTrainData(
   checkNames(task, names)
   const source = await openSource(path)
   const rows: LabelledRow[] = []
-  const unreadable: { line: number; reason: string }[] = []
+  const unreadable: Counted<Unreadable> = { count: 0, first: null }
+  const unlabelled: Counted<number> = { count: 0, first: null }
   let columns: Columns | null = null
   let unread: string | null = null
   let replaced = 0
@@ -40,12 +41,12 @@ export async function readTrainData(
     if (signal?.aborted) throw new UnderstudyError('cancelled', 'Reading was cancelled.')
     for (const item of items) {
       if ('reason' in item) {
-        unreadable.push(item)
+        count(unreadable, item)
         continue
       }
       const { value, line } = item
       if (!isObject(value)) {
-        unreadable.push({ line, reason: 'not an object with a text and a label' })
+        count(unreadable, { line, reason: 'not an object with a text and a label' })
         continue
       }
       if (columns === null) {
@@ -53,51 +54,107 @@ export async function readTrainData(
         unread = unreadPair(task, value, columns)
       }
       const row = rowOf(value, { columns, task, line, path })
+      if (row === null) {
+        count(unlabelled, line)
+        continue
+      }
       if (row.text.includes('\ufffd')) replaced++
       rows.push(row)
       if (rows.length > MAX_ROWS)
         throw wrong(path, `it has more than ${MAX_ROWS} rows`, 'Give a sample of them.')
     }
   }
-  return { rows, notices: noticesOf(path, { rows, unreadable, replaced, unread }) }
+  checkLabels(path, unlabelled)
+  if (rows.length === 0) throw noRows(source, unreadable.first)
+  checkEncoding(path, { replaced, rowCount: rows.length })
+  const isList = task === 'label' && columns?.get('label')?.toLowerCase() === 'labels'
+  const joined = isList ? rows.find(({ label = '' }) => LABEL_SEPARATOR.test(label)) : undefined
+  return { rows, notices: noticesOf(path, { unreadable, replaced, unread, joined }) }
+}
+
+interface Unreadable {
+  readonly line: number
+  readonly reason: string
+}
+
+/** Millions of lines may be wrong in the same way: one of them is told. */
+interface Counted<Item> {
+  count: number
+  first: Item | null
+}
+
+function count<Item>(counted: Counted<Item>, item: Item): void {
+  counted.count++
+  counted.first ??= item
+}
+
+function checkLabels(path: string, { count, first }: Counted<number>): void {
+  if (first === null) return
+  if (count === 1) throw wrongLine({ path, line: first }, 'its label is empty')
+  throw wrong(
+    path,
+    `line ${first}: its label is empty, and so are those of ${plural(count - 1, 'more row')}`,
+    'Correct these rows, or leave them out.',
+  )
+}
+
+/** Why a file has given no row at all. */
+export function noRows({ path, isCsv, byteLength }: SourceFile, first: Unreadable | null) {
+  if (first !== null) {
+    return wrong(path, told(first), 'Give CSV with a header line, or one JSON object per line.')
+  }
+  return wrong(
+    path,
+    isCsv && byteLength > 0 ? 'it has a header and no rows' : 'it is empty',
+    'Give a file with a text and a label in every row.',
+  )
+}
+
+/** Damage of a whole file has no line. */
+function told({ line, reason }: Unreadable): string {
+  return line === 0 ? reason : `line ${line}: ${reason}`
+}
+
+function plural(count: number, one: string): string {
+  return `${count} ${one}${count === 1 ? '' : 's'}`
 }
 
 function noticesOf(
   path: string,
   {
-    rows,
     unreadable,
     replaced,
     unread,
+    joined,
   }: {
-    rows: readonly LabelledRow[]
-    unreadable: readonly { line: number; reason: string }[]
+    unreadable: Counted<Unreadable>
     replaced: number
     unread: string | null
+    /** A row whose one label looks like several. */
+    joined: LabelledRow | undefined
   },
 ): string[] {
-  const [first] = unreadable
-  if (rows.length === 0) {
-    throw first === undefined
-      ? wrong(path, 'it is empty', 'Give a file with a text and a label in every row.')
-      : wrong(
-          path,
-          `line ${first.line}: ${first.reason}`,
-          'Give CSV with a header line, or one JSON object per line.',
-        )
-  }
-  checkEncoding(path, { replaced, rowCount: rows.length })
+  const { count, first } = unreadable
   return [
-    ...(first
+    ...(first === null
+      ? []
+      : [
+          `${plural(count, 'line')} of ${path} could not be read and ${count === 1 ? 'was' : 'were'} left out: ${count === 1 ? '' : 'the first is '}${told(first)}.`,
+        ]),
+    ...(replaced > 0
       ? [
-          `${unreadable.length} lines of ${path} could not be read and were left out; the first is line ${first.line}: ${first.reason}.`,
+          `${plural(replaced, 'text')} ${replaced === 1 ? 'holds' : 'hold'} characters that are not valid UTF-8.`,
         ]
       : []),
-    ...(replaced > 0 ? [`${replaced} texts hold characters that are not valid UTF-8.`] : []),
     ...(unread === null
       ? []
       : [
           `The column ${JSON.stringify(unread.slice(0, 40))} was not read: where it is a second text, --task-kind pair reads it.`,
+        ]),
+    ...(joined === undefined
+      ? []
+      : [
+          `${JSON.stringify(joined.label?.slice(0, 40))} was read as one label: where the column holds several, --task-kind labels tells them apart.`,
         ]),
   ]
 }
@@ -123,15 +180,40 @@ function requireColumns(
 ): Columns {
   const { columns, missing } = findColumns(task, record, names)
   if (missing.length === 0) return columns
-  const shown = Object.keys(record)
-    .slice(0, 20)
-    .map(name => JSON.stringify(name.slice(0, 40)))
-  throw wrong(
+  throw missingColumns(
     path,
-    `it has no ${missing.map(name => (names[name as 'text'] === undefined ? name : JSON.stringify(names[name as 'text']))).join(' and no ')}; its columns are ${shown.join(', ')}`,
+    { missing, record, names },
     missing.includes('spans')
       ? 'Give {"text": …, "spans": [{"start": …, "end": …, "label": …}]} per line.'
       : 'Name the columns with --text-column, --pair-column and --label-column.',
+  )
+}
+
+/** What a file lacks, beside the columns that it has. */
+export function missingColumns(
+  path: string,
+  {
+    missing,
+    record,
+    names = {},
+  }: {
+    readonly missing: readonly Column[]
+    readonly record: Readonly<Record<string, unknown>>
+    readonly names?: ColumnNames
+  },
+  help: string,
+): UnderstudyError {
+  const shown = Object.keys(record)
+    .slice(0, 20)
+    .map(name => JSON.stringify(name.slice(0, 40)))
+  const called = missing.map(column => {
+    const given = names[column as keyof ColumnNames]
+    return given === undefined ? column : JSON.stringify(given)
+  })
+  return wrong(
+    path,
+    `it has no ${called.join(' and no ')}; its columns are ${shown.join(', ')}`,
+    help,
   )
 }
 
@@ -142,7 +224,8 @@ interface RowContext {
   readonly path: string
 }
 
-function rowOf(record: Readonly<Record<string, unknown>>, context: RowContext): LabelledRow {
+/** Null where its label is empty. */
+function rowOf(record: Readonly<Record<string, unknown>>, context: RowContext): LabelledRow | null {
   const { columns, task } = context
   const cell = (column: Column): unknown => {
     const key = columns.get(column)
@@ -161,7 +244,7 @@ function rowOf(record: Readonly<Record<string, unknown>>, context: RowContext): 
   }
   if (task === 'labels') return { text, labels: labelsOf(given, context), ...taught }
   const label = textOf(given, 'label', context).trim()
-  if (label === '') throw wrongLine(context, 'its label is empty')
+  if (label === '') return null
   return { text, ...pair, label, ...taught }
 }
 
@@ -235,10 +318,13 @@ function probabilitiesOf(value: unknown, context: RowContext): Record<string, nu
   return Object.fromEntries(entries) as Record<string, number>
 }
 
-function wrongLine({ path, line }: RowContext, what: string): UnderstudyError {
+function wrongLine(
+  { path, line }: Pick<RowContext, 'path' | 'line'>,
+  what: string,
+): UnderstudyError {
   return wrong(path, `line ${line}: ${what}`, 'Correct the line, or leave it out.')
 }
 
 function wrong(path: string, what: string, help: string): UnderstudyError {
-  return new UnderstudyError('request-invalid', `${path} cannot be trained on: ${what}.`, { help })
+  return new UnderstudyError('request-invalid', `${path} cannot be used: ${what}.`, { help })
 }

@@ -161,7 +161,7 @@ describe('trainJob', () => {
   })
 
   it.each<[string, string, Record<string, unknown>, string, string]>([
-    ['no rows', 'text,label\n', {}, 'request-invalid', 'it is empty'],
+    ['no rows', 'text,label\n', {}, 'request-invalid', 'it has a header and no rows'],
     ['one class', 'text,label\na,x\nb,x\n', {}, 'request-invalid', 'only the label "x"'],
     [
       'empty texts only',
@@ -204,6 +204,14 @@ describe('trainJob', () => {
     })
   })
 
+  it('tells what of the file was not read where nothing can be learned of the rest', async () => {
+    const rows = 'text,label\none,b\n"two,a\nthree,a\n'
+    await expect(train(rows)).rejects.toMatchObject({
+      message: expect.stringContaining('only the label "b"'),
+      help: expect.stringMatching(/at least two labels.* 2 lines of .* could not be read/),
+    })
+  })
+
   it('refuses bases that are damaged, saying which file', async () => {
     const empty = join(folder, 'no-files')
     await mkdir(empty)
@@ -219,7 +227,11 @@ describe('trainJob', () => {
     })
     const { weights } = toyFiles()
     const cut = await writeBase('cut', { weights: weights.subarray(0, weights.length - 100) })
-    await expect(train(csv(), { base: cut })).rejects.toMatchObject({ code: 'model-corrupt' })
+    await expect(train(csv(), { base: cut })).rejects.toMatchObject({
+      code: 'model-corrupt',
+      message: expect.stringContaining(`The base ${cut} cannot be used. This is not a valid`),
+      help: expect.stringMatching(/^Copy the folder again/),
+    })
     const lying = new Uint8Array(weights)
     new DataView(lying.buffer).setBigUint64(0, 2n ** 60n, true)
     const liar = await writeBase('liar', { weights: lying })

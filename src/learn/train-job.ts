@@ -2,7 +2,7 @@
 import { constants } from 'node:fs'
 import { access, readFile, stat, statfs } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { UnderstudyError } from '../errors.ts'
+import { isUnderstudyError, UnderstudyError } from '../errors.ts'
 import {
   CATALOG,
   type EncoderFiles,
@@ -113,8 +113,16 @@ export async function trainJob(params: TrainParams, context: TrainContext): Prom
   await requireDisk(output, DISK_FACTOR * base.files.weights.byteLength)
   if (on === 'torch') {
     const order = { ...params, task, rows, base, record }
-    const job = await writeTorchTraining(order)
-    const files = ['train.py', 'recipe.json', 'data.jsonl', 'README.md']
+    const job = await explained(writeTorchTraining(order), { base, notices, context })
+    const files = [
+      'train.py',
+      'launch.sh',
+      'job.yaml',
+      'recipe.json',
+      'data.jsonl',
+      'model/',
+      'README.md',
+    ]
     return {
       kind: 'job',
       id: job.id,
@@ -124,7 +132,8 @@ export async function trainJob(params: TrainParams, context: TrainContext): Prom
       notices: [...notices, ...job.notices],
     }
   }
-  const trained = await train(params, { rows, base, record, task, context })
+  const training = train(params, { rows, base, record, task, context })
+  const trained = await explained(training, { base, notices, context })
   // The path of a folder on this machine is nobody else's business.
   const name = params.base.startsWith('/') ? basename(params.base) : params.base
   const run = { ...trained.record, base: name }
@@ -137,6 +146,30 @@ export async function trainJob(params: TrainParams, context: TrainContext): Prom
   })
   await trained.discardState()
   return { ...report, notices: [...notices, ...trained.notices] }
+}
+
+/** Adds to an error what training does not know: where the base lies, and what of the file was left out. */
+async function explained<Result>(
+  training: Promise<Result>,
+  { base, notices, context }: { base: OpenBase; notices: readonly string[]; context: TrainContext },
+): Promise<Result> {
+  try {
+    return await training
+  } catch (error) {
+    if (!isUnderstudyError(error)) throw error
+    const { code, message, help = '', cause } = error
+    if (code === 'request-invalid') {
+      throw new UnderstudyError(code, message, { help: [help, ...notices].join(' '), cause })
+    }
+    // A checkpoint that is damaged is no fault of the base; its path is in the message.
+    if (code !== 'model-corrupt' || message.includes(context.dataDir)) throw error
+    throw new UnderstudyError(code, `The base ${base.folder} cannot be used. ${message}`, {
+      help: base.isNamed
+        ? help
+        : 'Copy the folder again from where it is whole, or name another --base: a BERT encoder.',
+      cause,
+    })
+  }
 }
 
 /** @throws usage-invalid where there is nothing to soften */
@@ -225,6 +258,8 @@ async function readTokenizer(folder: string): Promise<ModelFolder['tokenizer']> 
 
 interface OpenBase {
   readonly name: string
+  /** Whether it is one of the catalog, and not a folder of the user's own. */
+  readonly isNamed: boolean
   readonly folder: string
   readonly files: EncoderFiles
   readonly tokenizer: ModelFolder['tokenizer']
@@ -312,7 +347,7 @@ async function openBase(base: string, { signal, onEvent }: TrainContext): Promis
     : base
   const files = await readEncoderFiles(folder)
   const tokenizer = await readTokenizer(folder)
-  return { name: isNamed ? base : basename(folder), folder, files, tokenizer }
+  return { name: isNamed ? base : basename(folder), isNamed, folder, files, tokenizer }
 }
 
 /** Before an hour of training, not after it. @throws file-unreadable */

@@ -242,6 +242,17 @@ describe('readModelFolder', () => {
     )
   })
 
+  it('names the folder where a file in it cannot be used', async () => {
+    const folder = fresh()
+    await cp(await written(classifying), folder, { recursive: true })
+    await writeFile(join(folder, 'config.json'), '{')
+    await expect(readModelFolder(folder)).rejects.toMatchObject({
+      code: 'model-corrupt',
+      message: `${folder} cannot be used as a model. config.json cannot be used: it is not JSON`,
+      help: expect.stringMatching(/^Copy the folder again/),
+    })
+  })
+
   it('takes numbered labels for none', async () => {
     const folder = await written({ ...pooling, labels: ['LABEL_0', 'LABEL_1', 'LABEL_2'] })
     expect((await readModelFolder(folder)).labels).toBeUndefined()

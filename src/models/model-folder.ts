@@ -1,7 +1,7 @@
 /** A model's folder in Hugging Face's layout, written as a whole and read back. Knows no training and no graph. */
 import { readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { UnderstudyError } from '../errors.ts'
+import { hasCode, UnderstudyError } from '../errors.ts'
 import {
   type PeftAdapter,
   readPeftAdapter,
@@ -98,6 +98,23 @@ export async function writeNewFolder(
  * @throws model-unavailable for a file that is missing, model-corrupt for one that cannot be used
  */
 export async function readModelFolder(folder: string): Promise<ModelFolder> {
+  try {
+    return await readParts(folder)
+  } catch (error) {
+    // What reads a file's content does not know where the file lies.
+    if (!hasCode(error, 'model-corrupt') || error.message.includes(folder)) throw error
+    throw new UnderstudyError(
+      'model-corrupt',
+      `${folder} cannot be used as a model. ${error.message}`,
+      {
+        help: 'Copy the folder again from where it is whole; remove and pull again what `understudy models list` names.',
+        cause: error,
+      },
+    )
+  }
+}
+
+async function readParts(folder: string): Promise<ModelFolder> {
   const files = await readEncoderFiles(folder)
   const optional = async (path: string) => (await optionalBytes(join(folder, path))) ?? undefined
   const text = async (path: string) => decode(await optional(path))

@@ -44,6 +44,7 @@ export function sampleReport({ requestCount = 4000 } = {}): LearnReport {
         because: 'It has several turns; only single questions are learned so far.',
       },
     ],
+    withoutEncoder: [],
     notices: ['Not redacted: personal data in the prompts went into training as it is.'],
   })
 }

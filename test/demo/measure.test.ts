@@ -68,6 +68,7 @@ describe('measureReplay', () => {
       ledgerRecordCount: 1000,
       isLedgerIntact: false,
       seconds: 12,
+      hurry: { count: 2, of: 4, command: 'understudy demo --budget 5m' },
       next: ['understudy up'],
     }
     const text = renderSummary(parts, { isTty: false, env: {} })
@@ -75,6 +76,10 @@ describe('measureReplay', () => {
     expect(text).toContain('the conversation has more than one turn')
     expect(text).toContain('✓ free text')
     expect(text).toContain('✗ the ledger')
+    expect(text).toMatch(
+      /! In 2 of 4 tasks the time was up .*\n {2}Give it more: understudy demo --budget 5m\n/,
+    )
+    expect(renderSummary({ ...parts, hurry: null }, { isTty: false, env: {} })).not.toContain('!')
     expect(text).not.toMatch(/NaN|undefined/)
   })
 })

@@ -1,13 +1,14 @@
 /** `understudy compress`: posts a compressing job and shows the table of variants. */
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
+import { hasCode } from '../../errors.ts'
 import type { CompressOutcome } from '../../learn/index.ts'
 import { parseDuration } from '../../util/index.ts'
 import { flagOption, numberOption, textOption, usageError } from '../args.ts'
 import { connect, runJob } from '../client.ts'
 import type { Command, CommandInput } from '../command.ts'
 import { renderCompressReport } from '../compress-table.ts'
-import { configOption, dataFolder, dataOption, jsonOption } from '../options.ts'
+import { configOption, dataFolder, dataOption, jsonOption, SHARES } from '../options.ts'
 
 export const compressCommand: Command = {
   name: 'compress',
@@ -105,6 +106,11 @@ export const compressCommand: Command = {
         terminal.err(`${outcome.brokenCount} records without a text and a label were left out\n`)
       }
       if (outcome.folder !== null) terminal.err(`${outcome.report.chosen}: ${outcome.folder}\n`)
+    } catch (error) {
+      if (hasCode(error, 'cancelled')) {
+        terminal.err('What was trained so far is kept: run the same command again to go on.\n')
+      }
+      throw error
     } finally {
       await client.close()
     }
@@ -118,8 +124,8 @@ function compressParams(input: CommandInput) {
     throw usageError(`--certify is "${certified}".`, 'use every or chosen.')
   }
   const [model, out, heldOut] = ['model', 'out', 'held-out'].map(name => textOption(input, name))
-  const targetRisk = numberOption(input, 'target-risk', { min: 0.001, max: 0.999 })
-  const confidenceLevel = numberOption(input, 'confidence-level', { min: 0.001, max: 0.999 })
+  const targetRisk = numberOption(input, 'target-risk', SHARES['target-risk'])
+  const confidenceLevel = numberOption(input, 'confidence-level', SHARES['confidence-level'])
   return {
     file: resolve(input.positionals[0] as string),
     heldOut: heldOut === undefined ? null : resolve(heldOut),
@@ -129,7 +135,7 @@ function compressParams(input: CommandInput) {
     ...(targetRisk === undefined ? {} : { targetRisk }),
     ...(confidenceLevel === undefined ? {} : { confidenceLevel }),
     certified,
-    maxAccuracyLoss: numberOption(input, 'max-loss', { min: 0, max: 1 }) ?? 0.005,
+    maxAccuracyLoss: numberOption(input, 'max-loss', { min: 0, max: 1, example: 0.005 }) ?? 0.005,
     budgetMs: budget(textOption(input, 'budget') ?? '3m'),
     seed: numberOption(input, 'seed') ?? 0,
   }

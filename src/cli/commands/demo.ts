@@ -1,7 +1,7 @@
 /** `understudy demo`: the whole path on generated traffic, by the same public ways that an operator has. */
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join, relative, resolve } from 'node:path'
 import { loadConfig } from '../../config/index.ts'
 import { plural, renderReportHtml, whole } from '../../console/index.ts'
 import { UnderstudyError } from '../../errors.ts'
@@ -9,20 +9,21 @@ import type { LearnParams, LearnReport } from '../../learn/index.ts'
 import { verifyLedger } from '../../ledger/index.ts'
 import { makeFolder } from '../../platform/index.ts'
 import { systemClock } from '../../util/index.ts'
-import { flagOption, numberOption, textOption } from '../args.ts'
+import { budgetOption, flagOption, numberOption, textOption } from '../args.ts'
 import { connect, runJob } from '../client.ts'
 import type { Command, CommandInput, Terminal } from '../command.ts'
 import { labelledDay, writeDay } from '../demo/files.ts'
 import { startGateway } from '../demo/gateway-process.ts'
 import { type DemoResult, measureReplay } from '../demo/measure.ts'
 import { escalationReasons, replayDay } from '../demo/replay.ts'
-import { renderSummary } from '../demo/summary.ts'
+import { renderSummary, type SummaryParts } from '../demo/summary.ts'
 import { jsonOption } from '../options.ts'
 import { createProgress } from '../progress.ts'
 import { renderReport, terminalColors } from '../report-table.ts'
 
 const TARGET_RISK = 0.05
-const LEARN_BUDGET_MS = 100_000
+/** On two free cores enough for an encoder in every task. */
+const BUDGET = '100s'
 /** Enough to see concurrency, little enough that two shared cores keep up. */
 const REQUESTS_PER_SECOND = 80
 /** The second day is replayed in real lead latency, so it is a smaller sample than the first. */
@@ -51,6 +52,13 @@ export const demoCommand: Command = {
       placeholder: 'N',
       default: '12000',
       help: 'Requests of the day to learn from; two fifths as many are replayed.',
+    },
+    {
+      name: 'budget',
+      type: 'string',
+      placeholder: 'TIME',
+      default: BUDGET,
+      help: 'Limit of the fitting time in total, e.g. 90s, 3m, 1h.',
     },
     { name: 'keep', type: 'boolean', help: 'Keep the temporary folder.' },
     jsonOption,
@@ -94,6 +102,7 @@ async function demo(
   const startMs = systemClock.monotonic()
   const seed = numberOption(input, 'seed', { min: 0, max: Number.MAX_SAFE_INTEGER }) ?? 1
   const requestCount = Math.round(numberOption(input, 'requests', { min: 100, max: 1e6 }) ?? 12_000)
+  const budgetMs = budgetOption(input, BUDGET)
   const isJson = flagOption(input, 'json')
   const dataDir = join(folder, 'data')
   const files = { learn: join(folder, 'day1.jsonl'), replay: join(folder, 'day2.jsonl') }
@@ -109,7 +118,7 @@ async function demo(
   terminal.signal.throwIfAborted()
 
   step(2, 'Importing the first day, finding its tasks, fitting and certifying specialists')
-  const report = await learn(dataDir, { file: files.learn, seed }, terminal)
+  const report = await learn(dataDir, { file: files.learn, seed, budgetMs }, terminal)
   await writeFile(join(folder, 'report.html'), renderReportHtml(report))
   if (!isJson) terminal.out(`\n${renderReport(report, terminal)}`)
 
@@ -133,6 +142,7 @@ async function demo(
             ledgerRecordCount: verified.recordCount,
             isLedgerIntact: verified.ok,
             seconds,
+            hurry: hurryIn(report, budgetMs),
             next: nextCommands(folder, isKept),
           },
           terminal,
@@ -148,7 +158,7 @@ function stepper(terminal: Terminal): (number: number, text: string) => void {
 
 async function learn(
   dataDir: string,
-  { file, seed }: { readonly file: string; readonly seed: number },
+  { file, seed, budgetMs }: Pick<LearnParams, 'seed' | 'budgetMs'> & { readonly file: string },
   terminal: Terminal,
 ): Promise<LearnReport> {
   const params: LearnParams = {
@@ -159,7 +169,7 @@ async function learn(
     targetRisk: TARGET_RISK,
     confidenceLevel: 0.9,
     promise: 'selective',
-    budgetMs: LEARN_BUDGET_MS,
+    budgetMs,
     seed,
     promote: true,
   }
@@ -197,18 +207,31 @@ async function serveNextDay(
   }
 }
 
+function hurryIn({ withoutEncoder, tasks }: LearnReport, budgetMs: number): SummaryParts['hurry'] {
+  if (withoutEncoder.length === 0) return null
+  const command = `${typed()} demo --budget ${Math.ceil((3 * budgetMs) / 60_000)}m`
+  return { count: withoutEncoder.length, of: tasks.length, command }
+}
+
+/** What this program was started by, to be typed again: in a clone `understudy` is not found. */
+function typed(): string {
+  const script = process.argv[1] ?? ''
+  return script.endsWith('.js') ? `node ${relative(process.cwd(), script)}` : 'understudy'
+}
+
 function nextCommands(folder: string, isKept: boolean): readonly string[] {
+  const understudy = typed()
   if (!isKept) {
     return [
-      'understudy learn YOUR-TRAFFIC.jsonl --html report.html   # your own log',
-      'understudy up --lead https://api.example.com/v1          # then point an app at it',
-      'understudy demo --data demo-data                         # the same, kept to look around',
+      `${understudy} learn YOUR-TRAFFIC.jsonl --html report.html   # your own log`,
+      `${understudy} up --lead https://api.example.com/v1          # then point an app at it`,
+      `${understudy} demo --data demo-data                         # the same, kept to look around`,
     ]
   }
   const data = join(folder, 'data')
   return [
     `open ${join(folder, 'report.html')}`,
-    `understudy up --data ${data} --lead replay:${join(folder, 'day2.jsonl')}`,
-    `understudy ledger verify --data ${data}`,
+    `${understudy} up --data ${data} --lead replay:${join(folder, 'day2.jsonl')}`,
+    `${understudy} ledger verify --data ${data}`,
   ]
 }

@@ -54,7 +54,7 @@ const createCommand: Command = {
   ],
   examples: ['understudy key create ops --role operator'],
   async run(input, terminal) {
-    const budget = numberOption(input, 'budget', { min: 0 })
+    const budget = numberOption(input, 'budget', { min: 0, example: 10 })
     const models = input.options.model as readonly string[]
     const body = {
       name: input.positionals[0],

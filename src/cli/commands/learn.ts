@@ -2,11 +2,10 @@
 import { open, writeFile } from 'node:fs/promises'
 import { renderReportHtml } from '../../console/index.ts'
 import type { LearnReport } from '../../learn/index.ts'
-import { parseDuration } from '../../util/index.ts'
-import { flagOption, numberOption, textOption, usageError } from '../args.ts'
+import { budgetOption, flagOption, numberOption, textOption, usageError } from '../args.ts'
 import { connect, runJob } from '../client.ts'
 import type { Command, CommandInput } from '../command.ts'
-import { configOption, dataFolder, dataOption, jsonOption } from '../options.ts'
+import { configOption, dataFolder, dataOption, jsonOption, SHARES } from '../options.ts'
 import { renderReport } from '../report-table.ts'
 import { importParams } from './import.ts'
 
@@ -141,7 +140,7 @@ function learnParams(input: CommandInput) {
     ...share(input, 'target-risk', 'targetRisk'),
     ...share(input, 'confidence-level', 'confidenceLevel'),
     promise,
-    budgetMs: budget(textOption(input, 'budget') ?? '3m'),
+    budgetMs: budgetOption(input, '3m'),
     seed: seed(input),
     promote: flagOption(input, 'promote'),
   }
@@ -150,17 +149,11 @@ function learnParams(input: CommandInput) {
 /** Left out where it was not given: then the setting counts. */
 function share<Name extends string>(
   input: CommandInput,
-  option: string,
+  option: keyof typeof SHARES,
   name: Name,
 ): { readonly [Key in Name]?: number } {
-  const value = numberOption(input, option, { min: 0.001, max: 0.999 })
+  const value = numberOption(input, option, SHARES[option])
   return value === undefined ? {} : ({ [name]: value } as { [Key in Name]: number })
-}
-
-function budget(text: string): number {
-  const value = parseDuration(text)
-  if (value !== null && value > 0) return value
-  throw usageError(`--budget is "${text}".`, 'use a time such as 90s, 3m or 1h.')
 }
 
 function seed(input: CommandInput): number {

@@ -35,7 +35,7 @@ export const topCommand: Command = {
   ],
   examples: ['understudy top', 'understudy top --once'],
   async run(input, terminal) {
-    const everyMs = 1000 * (numberOption(input, 'every', { min: 0.2, max: 3600 }) ?? 2)
+    const everyMs = 1000 * (numberOption(input, 'every', { min: 0.2, max: 3600, example: 2 }) ?? 2)
     const dataDir = dataFolder(input, terminal)
     if ((await lockOwner(dataDir)) === null) {
       throw new UnderstudyError('not-found', `No gateway runs on ${dataDir}.`, {

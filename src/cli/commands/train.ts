@@ -3,8 +3,14 @@ import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { hasCode } from '../../errors.ts'
 import type { TrainReport } from '../../learn/index.ts'
-import { parseDuration } from '../../util/index.ts'
-import { flagOption, numberOption, parseBytes, textOption, usageError } from '../args.ts'
+import {
+  budgetOption,
+  flagOption,
+  numberOption,
+  parseBytes,
+  textOption,
+  usageError,
+} from '../args.ts'
 import { connect, runJob } from '../client.ts'
 import type { Command, CommandInput, CommandOption } from '../command.ts'
 import { configOption, dataFolder, dataOption, jsonOption } from '../options.ts'
@@ -135,13 +141,16 @@ function trainParams(input: CommandInput) {
     teacher: folderOf(text('teacher')),
     on: choice(input, 'on', ['here', 'torch']) ?? 'here',
     recipe: text('recipe') ?? null,
-    budgetMs: budget(text('budget') ?? '3m'),
+    budgetMs: budgetOption(input, '3m'),
     memoryBytes: memory(text('memory') ?? '1gb'),
     seed: seed(input),
     fixed: {
-      ...named('labelSmoothing', numberOption(input, 'label-smoothing', { min: 0, max: 0.99 })),
+      ...named(
+        'labelSmoothing',
+        numberOption(input, 'label-smoothing', { min: 0, max: 0.99, example: 0.1 }),
+      ),
       ...named('classWeights', choice(input, 'class-weights', CLASS_WEIGHTS)),
-      ...named('temperature', numberOption(input, 'temperature', { min: 1, max: 100 })),
+      ...named('temperature', numberOption(input, 'temperature', { min: 1, max: 100, example: 2 })),
     },
   }
 }
@@ -179,12 +188,6 @@ function choice(input: CommandInput, name: string, allowed: readonly string[]): 
   const value = textOption(input, name)
   if (value === undefined || allowed.includes(value)) return value
   throw usageError(`--${name} is "${value}".`, `use ${allowed.join(', ')}.`)
-}
-
-function budget(text: string): number {
-  const value = parseDuration(text)
-  if (value !== null && value > 0) return value
-  throw usageError(`--budget is "${text}".`, 'use a time such as 90s, 3m or 1h.')
 }
 
 function memory(text: string): number {

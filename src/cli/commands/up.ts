@@ -65,7 +65,7 @@ async function open(input: CommandInput, terminal: Terminal) {
   const lead = textOption(input, 'lead')
   const configFile = textOption(input, 'config')
   const host = textOption(input, 'host')
-  const port = numberOption(input, 'port', { min: 0, max: 65_535 })
+  const port = numberOption(input, 'port', { min: 0, max: 65_535, example: 8484 })
   const workers = numberOption(input, 'workers', { min: 1, max: 256 })
   const progress = createProgress(terminal)
   try {

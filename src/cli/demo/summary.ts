@@ -12,22 +12,25 @@ export interface SummaryParts {
   readonly ledgerRecordCount: number
   readonly isLedgerIntact: boolean
   readonly seconds: number
+  /** How many of the learned tasks had no time for an encoder, and the command that gives them more; null where all had. */
+  readonly hurry: { readonly count: number; readonly of: number; readonly command: string } | null
   /** Command lines to try next. */
   readonly next: readonly string[]
 }
 
 /** The whole summary, ending with a line break. */
 export function renderSummary(
-  { result, targetRisk, ledgerRecordCount, isLedgerIntact, seconds, next }: SummaryParts,
+  { result, targetRisk, ledgerRecordCount, isLedgerIntact, seconds, hurry, next }: SummaryParts,
   terminal: Pick<Terminal, 'isTty' | 'env'>,
 ): string {
-  const { bold, dim, green, red } = terminalColors(terminal)
+  const { bold, dim, green, red, yellow } = terminalColors(terminal)
   const { cost } = result
   const good = (isGood: boolean, text: string): string =>
     isGood ? green(`✓ ${text}`) : red(`✗ ${text}`)
   const title = `The next day: ${percent(result.localCount / result.requestCount)} of ${whole(result.requestCount)} requests answered by specialists.`
   return [
     bold(title),
+    ...(hurry === null ? [] : hurryLines(hurry).map(line => yellow(line))),
     '',
     jobTable(result.jobs),
     latencyTable(result),
@@ -66,6 +69,13 @@ export function renderSummary(
     ...next.map(line => `  ${line}`),
     '',
   ].join('\n')
+}
+
+function hurryLines({ count, of, command }: NonNullable<SummaryParts['hurry']>): string[] {
+  return [
+    `! In ${count} of ${plural(of, 'task')} the time was up before an encoder was fitted: fewer are answered.`,
+    `  Give it more: ${command}`,
+  ]
 }
 
 function perMillion(usd: number, { requestCount }: DemoResult): string {

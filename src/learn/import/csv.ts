@@ -10,7 +10,7 @@ const DELIMITERS = [',', ';', '\t']
 
 interface CsvRow {
   readonly record: Readonly<Record<string, string>>
-  readonly info: { readonly lines: number }
+  readonly line: number
 }
 
 /**
@@ -36,9 +36,9 @@ export async function* readCsv(
   source.pipe(parser)
   let rows: SourceItem[] = []
   try {
-    for await (const { record, info } of parser as AsyncIterable<CsvRow>) {
+    for await (const { record, line } of parser as AsyncIterable<CsvRow>) {
       const text = JSON.stringify(record)
-      rows.push({ line: info.lines, text, value: record, offset: 0, byteLength: text.length })
+      rows.push({ line, text, value: record, offset: 0, byteLength: text.length })
       if (rows.length < ROWS_AT_ONCE) continue
       yield [...rows, ...lost.take()]
       rows = []
@@ -90,16 +90,15 @@ function csvParser({ delimiter, maxBytes, columns, lost }: CsvParserOptions) {
       return columns(header)
     },
     delimiter,
-    info: true,
     // Both, since files that went through several hands mix them.
     record_delimiter: ['\r\n', '\n'],
     max_record_size: maxBytes,
     skip_empty_lines: true,
     skip_records_with_error: true,
-    on_record: (row: CsvRow, { bytes }) => {
-      lost.good(row.record, bytes)
-      return row
-    },
+    on_record: (record: CsvRow['record'], { bytes }): CsvRow => ({
+      record,
+      line: lost.good(record, bytes),
+    }),
     on_skip: error => {
       if (error !== undefined) lost.damaged(error)
       return undefined

@@ -10,8 +10,8 @@ export interface LostLines {
   /** All bytes, before they are parsed. The parser's own count is off: it takes `\r\n` within quotes for two lines. */
   count(bytes: Uint8Array): void
   header(names: readonly string[]): void
-  /** A row that was read, and where it ends. */
-  good(record: Readonly<Record<string, string>>, endByte: number): void
+  /** A row that was read, and where it ends. @returns its last line */
+  good(record: Readonly<Record<string, string>>, endByte: number): number
   /** A row may be damaged in several places. */
   damaged(error: CsvError): void
   end(): void
@@ -44,6 +44,7 @@ export function createLostLines(): LostLines {
       const lastLine = lines.lineOf(endByte - 1)
       if (damage !== null) close(lastLine - breaksIn(Object.values(record)) - 1)
       nextLine = lastLine + 1
+      return lastLine
     },
     damaged(error) {
       damage ??= error

@@ -2,7 +2,7 @@
 import { createReadStream } from 'node:fs'
 import { open, stat } from 'node:fs/promises'
 import { createGunzip } from 'node:zlib'
-import { UnderstudyError } from '../../errors.ts'
+import { isUnderstudyError, UnderstudyError } from '../../errors.ts'
 import { tryJson } from '../../wire/index.ts'
 import { isCsvName, readCsv } from './csv.ts'
 import { createSplitter, type Piece } from './split.ts'
@@ -37,7 +37,13 @@ export async function openSource(path: string): Promise<SourceFile> {
     if (info.isDirectory()) throw new Error('it is a folder')
     if (!info.isFile()) throw new Error('it is no regular file')
     const head = await headOf(path)
-    if (isBinary(head)) throw new Error('it is not text')
+    if (isBinary(head)) {
+      throw unreadable(
+        path,
+        'it is not text',
+        'Give CSV, TSV, JSON Lines or JSON, or one of them gzipped.',
+      )
+    }
     return {
       path,
       byteLength: info.size,
@@ -45,7 +51,7 @@ export async function openSource(path: string): Promise<SourceFile> {
       isCsv: isCsvName(path),
     }
   } catch (cause) {
-    throw unreadable(path, cause)
+    throw isUnderstudyError(cause) ? cause : unreadable(path, cause)
   }
 }
 
@@ -64,7 +70,7 @@ function isBinary(head: Buffer): boolean {
   const mark = head.subarray(0, 2).toString('hex')
   if (['1f8b', 'fffe', 'feff'].includes(mark)) return false
   const odd = head.filter(byte => byte < 9 || (byte > 13 && byte < 32 && byte !== 27))
-  return odd.length > 0.02 * head.length
+  return odd.length > 2 + 0.02 * head.length
 }
 
 export function unreadable(

@@ -100,6 +100,19 @@ describe('compressClassifier', () => {
     expect(report.deltaPerLook).toBe(0.1)
   })
 
+  it('counts the rows to be given, not only those that certify, where too few prove anything', async () => {
+    const missing = async (more: Partial<CompressOptions>) => {
+      const certification = rows(20, 1000)
+      const few = { certified: 'chosen', certification, targetRisk: 0.05, ...more } as const
+      const { report } = await compressClassifier(options(few))
+      const one = report.rows.find(({ name }) => name === report.chosen)?.certificate
+      return one?.claimed === false ? (one.moreRequests ?? 0) : 0
+    }
+    // 60 others for 20 that certify; with rows held out 20 others.
+    const [split, heldOut] = [await missing({}), await missing({ selection: rows(20, 2000) })]
+    expect(split / heldOut).toBeCloseTo(2, 0)
+  })
+
   it('heals and distils what is left after layers are dropped, and says what it had no time for', async () => {
     const { report, chosen } = await compressClassifier(options(trained(60_000)))
     expect(report.leftOut).toEqual([])

@@ -101,7 +101,7 @@ const NOT_LOOKED_AT: Look = { accuracy: null, certificate: null }
 async function lookAt(
   { handle, grid }: Built,
   promise: Pick<CertificationInput, 'targetRisk' | 'delta' | 'promise'>,
-  { certification, classCount, signal }: CompressOptions,
+  { training, selection, certification, classCount, signal }: CompressOptions,
 ): Promise<Look> {
   if ('because' in certification) {
     const { because } = certification
@@ -109,7 +109,13 @@ async function lookAt(
     return { accuracy: null, certificate: { ...promise, ...none } }
   }
   const look = await score(handle, certification, { classCount, signal })
-  return { accuracy: accuracyOf(look), certificate: certify({ ...look, ...promise, grid }) }
+  // Of the rows that a user gives only some certify: to have one more takes as many more.
+  const given = certification.inputs.length + (selection ?? training).inputs.length
+  const requestsPerExample = given / certification.inputs.length
+  return {
+    accuracy: accuracyOf(look),
+    certificate: certify({ ...look, ...promise, grid }, { requestsPerExample }),
+  }
 }
 
 /** Milliseconds of one text, variants taking turns so that a disturbance meets all of them. */

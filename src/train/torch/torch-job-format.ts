@@ -15,8 +15,10 @@ const path = z
   .max(200)
   .regex(/^[A-Za-z0-9_-][A-Za-z0-9_.-]*(\/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*$/, 'is not a plain path')
 
+const JOB_FORMAT = 'understudy-torch-job'
+
 const jobFields = z.strictObject({
-  format: z.literal('understudy-torch-job'),
+  format: z.literal(JOB_FORMAT),
   version: z.literal(1),
   /** `recipeId` of recipe, weights and data: names the run. */
   id: z.string().regex(/^[0-9a-f]{16}$/),
@@ -116,6 +118,15 @@ export function torchJobId(job: Omit<TorchJob, 'id'>): string {
 export function torchJobIssue(job: TorchJob): string | null {
   const parsed = jobSchema.safeParse(job)
   return parsed.success ? null : describe(parsed.error)
+}
+
+/** False for the `recipe.json` of something else, as every trained model has one. One that is damaged may be a job's. */
+export function isTorchJob(text: string): boolean {
+  try {
+    return (JSON.parse(text) as { format?: unknown } | null)?.format === JOB_FORMAT
+  } catch {
+    return true
+  }
 }
 
 /** @throws model-corrupt naming the field, or that the id belongs to another recipe */

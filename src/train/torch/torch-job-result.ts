@@ -1,6 +1,7 @@
 /** Reads what a PyTorch job left behind, as hostile as any file from elsewhere. Knows no task and no certificate. */
 import { lstat, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { UnderstudyError } from '../../errors.ts'
 import {
   float32Values,
   type PeftAdapter,
@@ -12,6 +13,7 @@ import { sha256, sha256File } from '../../platform/index.ts'
 import { canonicalJson } from '../../util/index.ts'
 import {
   corruptResult,
+  isTorchJob,
   MAX_DATA_BYTES,
   parseTorchJob,
   parseTorchMetrics,
@@ -42,13 +44,21 @@ const MAX_TENSOR_BYTES = 2 ** 30
 /**
  * Checks that the result is complete, belongs to this job and is not damaged.
  * @param id the job's id when it was written, where the caller kept it: a folder that came back may name another
- * @throws model-corrupt
+ * @throws model-corrupt; usage-invalid for a folder of something else
  */
 export async function readTorchJobResult(
   dir: string,
   { id }: { id?: string } = {},
 ): Promise<TorchJobResult> {
-  const job = parseTorchJob(await readText(dir, 'recipe.json'))
+  const recipe = (await isThere(dir, 'recipe.json')) ? await readText(dir, 'recipe.json') : '{}'
+  if (!isTorchJob(recipe)) {
+    throw new UnderstudyError(
+      'usage-invalid',
+      `${dir} is not a job folder written by \`understudy train --on torch\`.`,
+      { help: 'Name the folder of a finished job, or a file of rows to write a job for.' },
+    )
+  }
+  const job = parseTorchJob(recipe)
   if (id !== undefined && job.id !== id) {
     throw corruptResult(`${dir} holds job ${job.id}, and ${id} was asked for`)
   }
@@ -105,7 +115,7 @@ export async function modelFilesHash(dir: string): Promise<string> {
   const hashes: Record<string, string> = {}
   for (const file of MODEL_FILES) {
     const path = `model/${file}`
-    if ((await lstat(join(dir, path)).catch(() => null)) === null) continue
+    if (!(await isThere(dir, path))) continue
     await plainSize(dir, path)
     hashes[file] = await sha256File(join(dir, path))
   }
@@ -216,6 +226,10 @@ async function requireSize(folder: string, path: string, bytes: number): Promise
   if (found !== bytes) {
     throw corruptResult(`result/${path} has ${found} bytes, metrics.json says ${bytes}`)
   }
+}
+
+async function isThere(dir: string, path: string): Promise<boolean> {
+  return (await lstat(join(dir, path)).catch(() => null)) !== null
 }
 
 /** Bytes of a plain file; a link could lead out of the folder. */

@@ -271,4 +271,16 @@ describe('the result of a job', () => {
     await writeFile(join(dir, 'recipe.json'), '{"format":')
     await expect(readTorchJobResult(dir)).rejects.toMatchObject({ code: 'model-corrupt' })
   })
+
+  it('is refused where the folder is no job', async () => {
+    const { dir } = await finishedJob()
+    const refusal = {
+      code: 'usage-invalid',
+      message: expect.stringContaining('is not a job folder written by'),
+    }
+    await writeFile(join(dir, 'recipe.json'), '{"id":"that of a trained model"}')
+    await expect(readTorchJobResult(dir)).rejects.toMatchObject(refusal)
+    await rm(join(dir, 'recipe.json'))
+    await expect(readTorchJobResult(dir)).rejects.toMatchObject(refusal)
+  })
 })
