@@ -161,10 +161,14 @@ export function numberOption(
  * What `--budget` allows, in milliseconds; `usual` where it was not given.
  * @throws usage-invalid
  */
-export function budgetOption(input: CommandInput, usual: string): number {
+export function budgetOption(
+  input: CommandInput,
+  usual: string,
+  { mayBeNothing = false } = {},
+): number {
   const text = textOption(input, 'budget') ?? usual
   const value = parseDuration(text)
-  if (value !== null && value > 0) return value
+  if (value !== null && (value > 0 || mayBeNothing)) return value
   throw usageError(`--budget is "${text}".`, 'use a time such as 90s, 3m or 1h.')
 }
 

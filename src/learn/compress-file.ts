@@ -14,7 +14,7 @@ import { canonicalJson } from '../util/index.ts'
 import { readRows, splitRoles } from './compress-rows.ts'
 import { labelsFor, openCompressSource } from './compress-source.ts'
 import type { JobEvent } from './job-messages.ts'
-import { openTrainingFolder } from './training-folder.ts'
+import { sweepTrainingFolder, trainingFolder } from './training-folder.ts'
 
 /** What `compress` jobs are asked to do; plain JSON. */
 export interface CompressParams {
@@ -76,7 +76,7 @@ export async function compressFile(
   const hasSeen = source.hasSeen((held?.rows ?? rows).map(({ text }) => text))
   // Rows given as held out are taken for that unless the run says otherwise.
   const wasSeen = hasSeen ?? held === null
-  const stateDir = join(await openTrainingFolder(dataDir), `compress-${runKey(params)}`)
+  const stateDir = join(trainingFolder(dataDir), `compress-${runKey(params)}`)
   const runtime = await openRuntime()
   try {
     const { report, chosen } = await compressClassifier({
@@ -101,6 +101,7 @@ export async function compressFile(
     const isTrained = source.labels !== null || chosen.variant.lesson !== undefined
     if (out !== null) await keep(out, chosen, { labels, report, isTrained })
     await rm(stateDir, { recursive: true, force: true })
+    await sweepTrainingFolder(dataDir)
     const notices = noticesOf(report, { wasSeen, hasOwnClassifier: source.labels !== null })
     const rowCount = rows.length + (held?.rows.length ?? 0)
     return {

@@ -45,7 +45,7 @@ it('refuses another encoding than UTF-8, as train does', async () => {
 })
 
 it.each([
-  ['none.csv', 'text,label\n', 'it has a header and no rows'],
+  ['none.csv', 'text,label\n', 'it has no rows'],
   ['others.csv', 'name,size\nx,1\n', 'it has no text and no label; its columns are "name", "size"'],
   ['numbers.json', '[1,2]', 'line 1: not an object'],
   ['blank.csv', 'text,label\n,\n', 'has no record with a text and a label'],

@@ -32,6 +32,9 @@ export async function runInProcess(
     serialization: 'advanced',
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
   })
+  // A second Ctrl-C ends the host at once, and no timer of it is left to end the job.
+  const kill = (): void => void child.kill('SIGKILL')
+  process.once('exit', kill)
   if (child.pid !== undefined) lowerPriority(child.pid, priority)
   workspace.serveChild(processChannel(child))
   let killTimer: NodeJS.Timeout | undefined
@@ -48,6 +51,7 @@ export async function runInProcess(
     signal.removeEventListener('abort', cancel)
     clearTimeout(killTimer)
     await ended(child)
+    process.off('exit', kill)
   }
 }
 

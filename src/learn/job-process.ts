@@ -23,7 +23,7 @@ process.on('message', (message: Partial<HostMessage>) => {
   if (message.type === 'start')
     void start((message as Extract<HostMessage, { type: 'start' }>).order)
 })
-// Ctrl-C and service managers signal the whole group: the host hears it too, and says what is to be done.
+// Ctrl-C and service managers signal the whole group: the host hears it too and says what is to be done, or is gone itself.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {})
 // Without its host a job has nobody to report to, and no database.
 process.on('disconnect', () => process.exit(1))

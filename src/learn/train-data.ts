@@ -105,7 +105,7 @@ export function noRows({ path, isCsv, byteLength }: SourceFile, first: Unreadabl
   }
   return wrong(
     path,
-    isCsv && byteLength > 0 ? 'it has a header and no rows' : 'it is empty',
+    isCsv && byteLength > 0 ? 'it has no rows' : 'it is empty',
     'Give a file with a text and a label in every row.',
   )
 }
@@ -139,7 +139,7 @@ function noticesOf(
     ...(first === null
       ? []
       : [
-          `${plural(count, 'line')} of ${path} could not be read and ${count === 1 ? 'was' : 'were'} left out: ${count === 1 ? '' : 'the first is '}${told(first)}.`,
+          `${plural(count, 'place')} in ${path} could not be read and ${count === 1 ? 'was' : 'were'} left out: ${count === 1 ? '' : 'the first is '}${told(first)}.`,
         ]),
     ...(replaced > 0
       ? [

@@ -161,7 +161,7 @@ describe('trainJob', () => {
   })
 
   it.each<[string, string, Record<string, unknown>, string, string]>([
-    ['no rows', 'text,label\n', {}, 'request-invalid', 'it has a header and no rows'],
+    ['no rows', 'text,label\n', {}, 'request-invalid', 'it has no rows'],
     ['one class', 'text,label\na,x\nb,x\n', {}, 'request-invalid', 'only the label "x"'],
     [
       'empty texts only',
@@ -208,7 +208,7 @@ describe('trainJob', () => {
     const rows = 'text,label\none,b\n"two,a\nthree,a\n'
     await expect(train(rows)).rejects.toMatchObject({
       message: expect.stringContaining('only the label "b"'),
-      help: expect.stringMatching(/at least two labels.* 2 lines of .* could not be read/),
+      help: expect.stringMatching(/at least two labels.* 1 place in .* could not be read/),
     })
   })
 
@@ -230,7 +230,7 @@ describe('trainJob', () => {
     await expect(train(csv(), { base: cut })).rejects.toMatchObject({
       code: 'model-corrupt',
       message: expect.stringContaining(`The base ${cut} cannot be used. This is not a valid`),
-      help: expect.stringMatching(/^Copy the folder again/),
+      help: expect.stringMatching(/whole BERT encoder; --base names another/),
     })
     const lying = new Uint8Array(weights)
     new DataView(lying.buffer).setBigUint64(0, 2n ** 60n, true)

@@ -44,7 +44,7 @@ import type { ColumnNames } from './columns.ts'
 import type { JobEvent } from './job-messages.ts'
 import { trainCard } from './train-card.ts'
 import { readTrainData } from './train-data.ts'
-import { openTrainingFolder } from './training-folder.ts'
+import { sweepTrainingFolder, trainingFolder } from './training-folder.ts'
 
 /** What a training job is asked to do; plain JSON. */
 export interface TrainParams {
@@ -113,7 +113,7 @@ export async function trainJob(params: TrainParams, context: TrainContext): Prom
   await requireDisk(output, DISK_FACTOR * base.files.weights.byteLength)
   if (on === 'torch') {
     const order = { ...params, task, rows, base, record }
-    const job = await explained(writeTorchTraining(order), { base, notices, context })
+    const job = await explained(writeTorchTraining(order), { base, notices })
     const files = [
       'train.py',
       'launch.sh',
@@ -133,7 +133,7 @@ export async function trainJob(params: TrainParams, context: TrainContext): Prom
     }
   }
   const training = train(params, { rows, base, record, task, context })
-  const trained = await explained(training, { base, notices, context })
+  const trained = await explained(training, { base, notices })
   // The path of a folder on this machine is nobody else's business.
   const name = params.base.startsWith('/') ? basename(params.base) : params.base
   const run = { ...trained.record, base: name }
@@ -145,29 +145,33 @@ export async function trainJob(params: TrainParams, context: TrainContext): Prom
     onEvent: context.onEvent,
   })
   await trained.discardState()
+  await sweepTrainingFolder(context.dataDir)
   return { ...report, notices: [...notices, ...trained.notices] }
 }
 
 /** Adds to an error what training does not know: where the base lies, and what of the file was left out. */
 async function explained<Result>(
   training: Promise<Result>,
-  { base, notices, context }: { base: OpenBase; notices: readonly string[]; context: TrainContext },
+  { base, notices }: { readonly base: OpenBase; readonly notices: readonly string[] },
 ): Promise<Result> {
   try {
     return await training
   } catch (error) {
     if (!isUnderstudyError(error)) throw error
-    const { code, message, help = '', cause } = error
-    if (code === 'request-invalid') {
-      throw new UnderstudyError(code, message, { help: [help, ...notices].join(' '), cause })
+    const { code, message, help, details } = error
+    const more = { cause: error, ...(details !== undefined && { details }) }
+    if (code === 'request-invalid' && notices.length > 0) {
+      const both = [...(help ? [help] : []), ...notices].join(' ')
+      throw new UnderstudyError(code, message, { help: both, ...more })
     }
-    // A checkpoint that is damaged is no fault of the base; its path is in the message.
-    if (code !== 'model-corrupt' || message.includes(context.dataDir)) throw error
+    // A checkpoint that does not fit is no fault of the base.
+    if (code !== 'model-corrupt' || /checkpoint/i.test(message)) throw error
+    const advice = base.isNamed
+      ? help
+      : [help, 'The folder must hold a whole BERT encoder; --base names another.'].join(' ')
     throw new UnderstudyError(code, `The base ${base.folder} cannot be used. ${message}`, {
-      help: base.isNamed
-        ? help
-        : 'Copy the folder again from where it is whole, or name another --base: a BERT encoder.',
-      cause,
+      ...(advice && { help: advice }),
+      ...more,
     })
   }
 }
@@ -296,7 +300,7 @@ async function train(
       plan,
       runtime,
       threads,
-      stateDir: await openTrainingFolder(context.dataDir),
+      stateDir: trainingFolder(context.dataDir),
       signal: context.signal,
       onProgress: context.onEvent,
       versions: {

@@ -29,6 +29,8 @@ it('an interrupt of the whole process group keeps a checkpoint', { timeout: 60_0
     detached: true,
     stdio: ['ignore', 'ignore', 'pipe'],
   })
+  let isEnded = false
+  onTestFinished(() => void (isEnded || process.kill(-(child.pid as number), 'SIGKILL')))
   let told = ''
   let isSent = false
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
@@ -38,6 +40,7 @@ it('an interrupt of the whole process group keeps a checkpoint', { timeout: 60_0
     process.kill(-(child.pid as number), 'SIGINT')
   })
   await once(child, 'close')
+  isEnded = true
   expect(told).toContain('is kept')
   const [state] = readdirSync(join(root, 'data', 'training'))
   expect(readdirSync(join(root, 'data', 'training', state as string))).toContain(

@@ -77,7 +77,7 @@ describe('measureReplay', () => {
     expect(text).toContain('✓ free text')
     expect(text).toContain('✗ the ledger')
     expect(text).toMatch(
-      /! In 2 of 4 tasks the time was up .*\n {2}Give it more: understudy demo --budget 5m\n/,
+      /! In 2 of 4 tasks the time was up .*\n {2}Give it more, with the same options: understudy demo --budget 5m\n/,
     )
     expect(renderSummary({ ...parts, hurry: null }, { isTty: false, env: {} })).not.toContain('!')
     expect(text).not.toMatch(/NaN|undefined/)

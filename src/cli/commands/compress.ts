@@ -3,8 +3,7 @@ import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { hasCode } from '../../errors.ts'
 import type { CompressOutcome } from '../../learn/index.ts'
-import { parseDuration } from '../../util/index.ts'
-import { flagOption, numberOption, textOption, usageError } from '../args.ts'
+import { budgetOption, flagOption, numberOption, textOption, usageError } from '../args.ts'
 import { connect, runJob } from '../client.ts'
 import type { Command, CommandInput } from '../command.ts'
 import { renderCompressReport } from '../compress-table.ts'
@@ -108,7 +107,9 @@ export const compressCommand: Command = {
       if (outcome.folder !== null) terminal.err(`${outcome.report.chosen}: ${outcome.folder}\n`)
     } catch (error) {
       if (hasCode(error, 'cancelled')) {
-        terminal.err('What was trained so far is kept: run the same command again to go on.\n')
+        terminal.err(
+          'What was trained so far, if anything, is kept: run the same command again to go on.\n',
+        )
       }
       throw error
     } finally {
@@ -136,13 +137,8 @@ function compressParams(input: CommandInput) {
     ...(confidenceLevel === undefined ? {} : { confidenceLevel }),
     certified,
     maxAccuracyLoss: numberOption(input, 'max-loss', { min: 0, max: 1, example: 0.005 }) ?? 0.005,
-    budgetMs: budget(textOption(input, 'budget') ?? '3m'),
+    // Without time nothing is healed or distilled.
+    budgetMs: budgetOption(input, '3m', { mayBeNothing: true }),
     seed: numberOption(input, 'seed') ?? 0,
   }
-}
-
-function budget(text: string): number {
-  const value = parseDuration(text)
-  if (value !== null) return value
-  throw usageError(`--budget is "${text}".`, 'use a time such as 90s, 3m or 1h.')
 }

@@ -74,7 +74,7 @@ export function renderSummary(
 function hurryLines({ count, of, command }: NonNullable<SummaryParts['hurry']>): string[] {
   return [
     `! In ${count} of ${plural(of, 'task')} the time was up before an encoder was fitted: fewer are answered.`,
-    `  Give it more: ${command}`,
+    `  Give it more, with the same options: ${command}`,
   ]
 }
 

@@ -2,19 +2,20 @@
 import { Readable } from 'node:stream'
 import { type CsvError, parse } from 'csv-parse'
 import { UnderstudyError } from '../../errors.ts'
-import { createLostLines, type LostLines } from './lost-lines.ts'
 import type { SourceItem } from './source.ts'
 
 const ROWS_AT_ONCE = 500
 const DELIMITERS = [',', ';', '\t']
 
+type Broken = Extract<SourceItem, { readonly reason: string }>
+
 interface CsvRow {
   readonly record: Readonly<Record<string, string>>
-  readonly line: number
+  readonly info: { readonly lines: number }
 }
 
 /**
- * Rows as objects by column name; each line of a row that cannot be read comes as the reason.
+ * Rows as objects by column name; a row that cannot be read comes as its reason.
  * @throws file-unreadable where two columns have one name: which of them is meant, nobody can tell
  */
 export async function* readCsv(
@@ -24,34 +25,44 @@ export async function* readCsv(
   const chunks = bytes[Symbol.asyncIterator]()
   const first = await chunks.next()
   if (first.done === true) return
-  const lost = createLostLines()
+  const skipped: Broken[] = []
+  // The last line of the last row that was read: what cannot be read begins behind it.
+  let lastGood = 1
+  const skip = (error: CsvError): void => {
+    const line = typeof error.lines === 'number' ? error.lines : 0
+    // A row may be damaged in several places.
+    if (line > 0 && skipped.at(-1)?.line === line) return
+    skipped.push({ line, reason: `not readable as CSV: ${whatIsWrong(error, lastGood)}` })
+  }
   const parser = csvParser({
     delimiter: isTabbed(path) ? '\t' : delimiterOf(first.value),
     maxBytes,
     columns: header => columnNames(header, path),
-    lost,
+    onRow: line => {
+      lastGood = line
+    },
+    onError: skip,
   })
-  const source = Readable.from(counted(first.value, { rest: chunks, lost }), { objectMode: false })
+  const source = Readable.from(prepend(first.value, chunks), { objectMode: false })
   source.on('error', error => parser.destroy(error))
   source.pipe(parser)
   let rows: SourceItem[] = []
   try {
-    for await (const { record, line } of parser as AsyncIterable<CsvRow>) {
+    for await (const { record, info } of parser as AsyncIterable<CsvRow>) {
       const text = JSON.stringify(record)
-      rows.push({ line, text, value: record, offset: 0, byteLength: text.length })
+      rows.push({ line: info.lines, text, value: record, offset: 0, byteLength: text.length })
       if (rows.length < ROWS_AT_ONCE) continue
-      yield [...rows, ...lost.take()]
+      yield [...rows, ...skipped.splice(0)]
       rows = []
     }
   } catch (error) {
     // A quote that never closes, or a record beyond all bounds: what came before is still good.
     if (!isCsvError(error)) throw error
-    lost.damaged(error)
+    skip(error)
   } finally {
     source.destroy()
   }
-  lost.end()
-  yield [...rows, ...lost.take()]
+  yield [...rows, ...skipped]
 }
 
 /** Files that are CSV by their name. */
@@ -79,28 +90,27 @@ interface CsvParserOptions {
   readonly delimiter: string
   readonly maxBytes: number
   readonly columns: (header: readonly string[]) => string[]
-  readonly lost: LostLines
+  readonly onRow: (line: number) => void
+  readonly onError: (error: CsvError) => void
 }
 
-function csvParser({ delimiter, maxBytes, columns, lost }: CsvParserOptions) {
+function csvParser({ delimiter, maxBytes, columns, onRow, onError }: CsvParserOptions) {
   return parse({
     bom: true,
-    columns: (header: readonly string[]) => {
-      lost.header(header)
-      return columns(header)
-    },
+    columns,
     delimiter,
+    info: true,
     // Both, since files that went through several hands mix them.
     record_delimiter: ['\r\n', '\n'],
     max_record_size: maxBytes,
     skip_empty_lines: true,
     skip_records_with_error: true,
-    on_record: (record: CsvRow['record'], { bytes }): CsvRow => ({
-      record,
-      line: lost.good(record, bytes),
-    }),
+    on_record: (row: CsvRow) => {
+      onRow(row.info.lines)
+      return row
+    },
     on_skip: error => {
-      if (error !== undefined) lost.damaged(error)
+      if (error !== undefined) onError(error)
       return undefined
     },
   })
@@ -113,18 +123,31 @@ function delimiterOf(head: Uint8Array): string {
   return DELIMITERS[counts.indexOf(Math.max(...counts))] as string
 }
 
-async function* counted(
+async function* prepend(
   first: Uint8Array,
-  { rest, lost }: { readonly rest: AsyncIterator<Uint8Array>; readonly lost: LostLines },
+  rest: AsyncIterator<Uint8Array>,
 ): AsyncGenerator<Uint8Array> {
-  lost.count(first)
   yield first
-  for (let next = await rest.next(); next.done !== true; next = await rest.next()) {
-    lost.count(next.value)
-    yield next.value
-  }
+  for (let next = await rest.next(); next.done !== true; next = await rest.next()) yield next.value
 }
 
 function isCsvError(error: unknown): error is CsvError {
   return error instanceof Error && String((error as { code?: unknown }).code).startsWith('CSV_')
+}
+
+/** In the words of somebody who looks at the file; a quote is found out only where the next one stands. */
+function whatIsWrong(error: CsvError, lastGood: number): string {
+  switch (String(error.code)) {
+    case 'CSV_QUOTE_NOT_CLOSED':
+    case 'CSV_INVALID_CLOSING_QUOTE':
+      return `a quote that opens behind line ${lastGood} is not closed as it should be, and what stands from there on is lost`
+    case 'INVALID_OPENING_QUOTE':
+      return 'a quote stands in the middle of a cell; put the whole cell in quotes, and write each quote within it twice'
+    case 'CSV_RECORD_INCONSISTENT_COLUMNS':
+      return 'the row has another number of cells than the header'
+    case 'CSV_MAX_RECORD_SIZE':
+      return `the row behind line ${lastGood} is longer than can be read`
+    default:
+      return error.message
+  }
 }

@@ -65,10 +65,10 @@ async function headOf(path: string): Promise<Buffer> {
   }
 }
 
-/** Of random bytes a tenth are control characters that no text has; of UTF-16, which CSV may be, many are zero. */
+/** Of random bytes a tenth are control characters that no text has; of UTF-16, of which CSV may be the little-endian kind, many are zero. */
 function isBinary(head: Buffer): boolean {
   const mark = head.subarray(0, 2).toString('hex')
-  if (['1f8b', 'fffe', 'feff'].includes(mark)) return false
+  if (['1f8b', 'fffe'].includes(mark)) return false
   const odd = head.filter(byte => byte < 9 || (byte > 13 && byte < 32 && byte !== 27))
   return odd.length > 2 + 0.02 * head.length
 }

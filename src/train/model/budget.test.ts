@@ -145,6 +145,23 @@ describe('the budget', () => {
     expect(record.rowsUsed).toBe('all')
   })
 
+  it('stops a later trial that slows down, and has the time left to fit the best on all rows', async () => {
+    const clock = workingClock()
+    clock.msPerLook = 20
+    const { record } = await train(
+      clock,
+      ({ stage, done }) => {
+        clock.msPerLook = stage === 'full, top 1 layers' && done >= 3 ? 60 : 20
+      },
+      { budgetMs: 22_500 },
+    )
+    const [first, second] = record.tried
+    expect(record.metrics).toEqual(first?.metrics)
+    expect(second?.heldBackLosses.length).toBeLessThan(10)
+    expect(record.rowsUsed).toBe('all')
+    expect(record.seconds).toBeLessThanOrEqual(22.5)
+  })
+
   it('ends a trial whose time is over after its best epoch, and repeats that', async () => {
     const clock = workingClock()
     const { record, parts } = await train(clock, ({ stage, done }) => {

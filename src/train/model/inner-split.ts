@@ -50,7 +50,8 @@ export function splitInner(
   }
 }
 
-function groupRows(rows: readonly LabelledRow[]): Map<string, number[]> {
+/** Rows by their texts: equal where those are equal once normalised. */
+export function groupRows(rows: readonly LabelledRow[]): Map<string, number[]> {
   const groups = new Map<string, number[]>()
   for (const [row, { text, pair }] of rows.entries()) {
     const key = `${normaliseText(text)}\u0000${normaliseText(pair ?? '')}`

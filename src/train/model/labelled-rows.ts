@@ -2,6 +2,7 @@
 import { UnderstudyError } from '../../errors.ts'
 import { sha256Joined } from '../../platform/index.ts'
 import { canonicalJson, normaliseText } from '../../util/index.ts'
+import { groupRows } from './inner-split.ts'
 
 /** One label of a text, any number of labels, one label of a pair of texts, or marked spans. */
 export type TrainTask = 'label' | 'labels' | 'pair' | 'spans'
@@ -126,16 +127,9 @@ function countLabels(task: TrainTask, rows: readonly LabelledRow[]): Map<string,
 /** Texts, or pairs of them, that have more than one label where each has one. */
 function contradictions(task: TrainTask, rows: readonly LabelledRow[]): number {
   if (task !== 'label' && task !== 'pair') return 0
-  const first = new Map<string, string>()
-  const torn = new Set<string>()
-  for (const { text, pair, label } of rows) {
-    if (label === undefined) continue
-    const key = `${normaliseText(text)}\n${pair === undefined ? '' : normaliseText(pair)}`
-    const known = first.get(key)
-    if (known === undefined) first.set(key, label)
-    else if (known !== label) torn.add(key)
-  }
-  return torn.size
+  const labelsOfGroup = (group: readonly number[]) =>
+    new Set(group.flatMap(row => rows[row]?.label ?? []))
+  return [...groupRows(rows).values()].filter(group => labelsOfGroup(group).size > 1).length
 }
 
 /** Every label that a row names. */

@@ -76,6 +76,7 @@ describe('planTime', () => {
 
   it('plans trial and last fit, then the trial alone, then fewer epochs, then nothing', () => {
     expect(plan(10_000)).toBe(4)
+    expect(plan(7000)).toBe(3)
     expect(plan(5000)).toBe(4)
     expect(plan(2500)).toBe(2)
     expect(plan(1000)).toBeNull()

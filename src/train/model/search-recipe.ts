@@ -241,14 +241,10 @@ function refitMs(search: Search): number {
   return (1000 * best.seconds * epochShare * encoded.rows.length) / split.training.length
 }
 
-function hasTimeToRefit(search: Search): boolean {
-  const neededMs = refitMs(search)
-  return neededMs === 0 || neededMs <= PLANNED_SHARE * leftOfBudget(search)
-}
-
 /** What other trials must leave for that; nothing where there is no time for it any more. */
 function reservedMs(search: Search): number {
-  return hasTimeToRefit(search) ? refitMs(search) : 0
+  const neededMs = refitMs(search)
+  return neededMs <= PLANNED_SHARE * leftOfBudget(search) ? neededMs : 0
 }
 
 /** Fits a recipe without the inner split and looks at it there. One that diverges is written down as such. */
@@ -322,7 +318,9 @@ function bestOf(search: Search): Choice {
   const fit = kept?.name === best.name ? kept.fit : null
   const { recipe } = best
   // A fit of an earlier process is gone: something must be fitted again, and all rows make the better model.
-  if (fit === null || hasTimeToRefit(search)) {
+  const neededMs = refitMs(search)
+  // A trial that was stopped has left the time reserved and its margin; what takes longer after all is given up.
+  if (fit === null || neededMs === 0 || neededMs <= leftOfBudget(search)) {
     return { recipe, rowsUsed: 'all', tried, fit: null, instead: fit && { recipe, fit } }
   }
   return { recipe, rowsUsed: 'training', tried, fit, instead: null }

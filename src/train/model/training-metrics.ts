@@ -19,7 +19,7 @@ export interface TrainingMetrics {
   readonly rowCount: number
   /** Mean over what counts, at the temperature; recipes are chosen by it. */
   readonly logLoss: number
-  /** What the logits are best divided by, on these rows: above 1 where they are too sure of themselves. */
+  /** What the logits were best divided by, on these rows: above 1 where they were too sure of themselves. The head that is written is. */
   readonly temperature: number
   /** By name, e.g. `accuracy`, `macroF1`; the first is the one to look at. */
   readonly scores: Readonly<Record<string, number>>

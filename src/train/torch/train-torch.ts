@@ -20,7 +20,7 @@ import { systemClock } from '../../util/index.ts'
 import { runLogits } from '../fine-tune/forward.ts'
 import type { Recipe } from '../fine-tune/recipe.ts'
 import { type EncodedRows, encodeRows } from '../model/encode-rows.ts'
-import { modelGraph, type TrainedParts, unscaledHead } from '../model/export-model.ts'
+import { cooledHead, modelGraph, type TrainedParts, unscaledHead } from '../model/export-model.ts'
 import { splitInner } from '../model/inner-split.ts'
 import {
   checkLabelledRows,
@@ -189,7 +189,8 @@ export async function readTorchTraining(
   const texts = rows.map(({ text }) => text)
   const record = recordOf(result, { task, threads, encoded, logits, texts })
   const compared = `Its logits of the rows held back differ from PyTorch's by ${worst.toExponential(1)} at most.`
-  return { parts, record, notices: encoded.rows.length === 0 ? [] : [compared] }
+  const head = cooledHead(parts.head, record.metrics?.temperature ?? 1)
+  return { parts: { ...parts, head }, record, notices: encoded.rows.length === 0 ? [] : [compared] }
 }
 
 function taskOf([first]: readonly TorchRow[], { kind }: TorchJob): TrainTask {
