@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { toyConfig, toyFiles } from '../models/__fixtures__/toy-bert.ts'
+import { toyConfig, toyFiles, writeToyFolder } from '../models/__fixtures__/toy-bert.ts'
 import { ENCODER_IDS, ENCODER_MASK, padBatch, readModelFolder } from '../models/index.ts'
 import { openInProcessRuntime } from '../runtimes/index.ts'
 import { modelGraph } from '../train/index.ts'
@@ -14,17 +14,13 @@ let folder = ''
 let base = ''
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'train-job-'))
-  base = await writeBase('base')
+  base = writeBase('base')
 })
 afterAll(() => rm(folder, { recursive: true }))
 
-async function writeBase(name: string, files: Partial<ReturnType<typeof toyFiles>> = {}) {
+function writeBase(name: string, files: Partial<ReturnType<typeof toyFiles>> = {}): string {
   const path = join(folder, name)
-  const all = toyFiles(files)
-  await mkdir(path)
-  await writeFile(join(path, 'model.safetensors'), all.weights)
-  await writeFile(join(path, 'config.json'), all.config)
-  await writeFile(join(path, 'tokenizer.json'), all.tokenizer)
+  writeToyFolder(path, files)
   return path
 }
 
@@ -226,7 +222,7 @@ describe('trainJob', () => {
       help: expect.not.stringContaining('Pull'),
     })
     const { weights } = toyFiles()
-    const cut = await writeBase('cut', { weights: weights.subarray(0, weights.length - 100) })
+    const cut = writeBase('cut', { weights: weights.subarray(0, weights.length - 100) })
     await expect(train(csv(), { base: cut })).rejects.toMatchObject({
       code: 'model-corrupt',
       message: expect.stringContaining(`The base ${cut} cannot be used. This is not a valid`),
@@ -234,10 +230,10 @@ describe('trainJob', () => {
     })
     const lying = new Uint8Array(weights)
     new DataView(lying.buffer).setBigUint64(0, 2n ** 60n, true)
-    const liar = await writeBase('liar', { weights: lying })
+    const liar = writeBase('liar', { weights: lying })
     await expect(train(csv(), { base: liar })).rejects.toMatchObject({ code: 'model-corrupt' })
     const config = JSON.stringify({ ...toyConfig, hidden_size: 16 })
-    const wide = await writeBase('wide', { config })
+    const wide = writeBase('wide', { config })
     await expect(train(csv(), { base: wide })).rejects.toMatchObject({
       code: 'model-corrupt',
       message: expect.stringMatching(/embeddings\.|encoder\./),

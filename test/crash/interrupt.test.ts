@@ -6,17 +6,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, it, onTestFinished } from 'vitest'
-import { toyFiles } from '../../src/models/__fixtures__/toy-bert.ts'
+import { writeToyFolder } from '../../src/models/__fixtures__/toy-bert.ts'
 
 const BIN = fileURLToPath(new URL('../../bin/understudy.js', import.meta.url))
 
 it('an interrupt of the whole process group keeps a checkpoint', { timeout: 60_000 }, async () => {
   const root = mkdtempSync(join(tmpdir(), 'understudy-interrupt-'))
   onTestFinished(() => rmSync(root, { recursive: true, force: true }))
-  const files = toyFiles()
-  writeFileSync(join(root, 'model.safetensors'), files.weights)
-  writeFileSync(join(root, 'config.json'), files.config)
-  writeFileSync(join(root, 'tokenizer.json'), files.tokenizer)
+  writeToyFolder(root)
   const words = ['a', 'b', 'c', '!']
   const lines = Array.from({ length: 4000 }, (_, i) => {
     const around = [0, 2, 4, 6, 8, 10].map(shift => words[(i >> shift) % 4]).join(' ')

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, expect, it } from 'vitest'
-import { toyFiles } from '../../src/models/__fixtures__/toy-bert.ts'
+import { writeToyFolder } from '../../src/models/__fixtures__/toy-bert.ts'
 
 const CHILD = fileURLToPath(new URL('./train-child.mjs', import.meta.url))
 
@@ -17,10 +17,7 @@ beforeEach(() => {
 afterEach(() => rmSync(root, { recursive: true, force: true }))
 
 function order(name: string): string {
-  const files = toyFiles()
-  writeFileSync(join(root, 'model.safetensors'), files.weights)
-  writeFileSync(join(root, 'config.json'), files.config)
-  writeFileSync(join(root, 'tokenizer.json'), files.tokenizer)
+  writeToyFolder(root)
   const words = ['a', 'b', 'c', '!']
   const rows = Array.from({ length: 240 }, (_, i) => {
     const said = i % 2 === 0 ? 'hello' : 'world'

@@ -1,4 +1,6 @@
 /** A BERT with random weights, small enough to test with: its files as `EncoderFiles`. */
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { type SafetensorsTensor, writeSafetensors } from '../../formats/index.ts'
 import { createRng } from '../../util/index.ts'
 import type { EncoderFiles } from '../encoder-files.ts'
@@ -107,4 +109,13 @@ export function toyFiles(overrides: Partial<EncoderFiles> = {}): EncoderFiles {
     tokenizer: toyTokenizer(),
     ...overrides,
   }
+}
+
+/** The files where a command finds them; the folder is made where there is none. */
+export function writeToyFolder(folder: string, overrides: Partial<EncoderFiles> = {}): void {
+  const { weights, config, tokenizer } = toyFiles(overrides)
+  mkdirSync(folder, { recursive: true })
+  writeFileSync(join(folder, 'model.safetensors'), weights)
+  writeFileSync(join(folder, 'config.json'), config)
+  writeFileSync(join(folder, 'tokenizer.json'), tokenizer)
 }

@@ -317,10 +317,11 @@ function bestOf(search: Search): Choice {
   const { tried, fit: kept } = search
   const fit = kept?.name === best.name ? kept.fit : null
   const { recipe } = best
-  // A fit of an earlier process is gone: something must be fitted again, and all rows make the better model.
   const neededMs = refitMs(search)
   // A trial that was stopped has left the time reserved and its margin; what takes longer after all is given up.
-  if (fit === null || neededMs === 0 || neededMs <= leftOfBudget(search)) {
+  const hasTime = neededMs === 0 || neededMs <= leftOfBudget(search)
+  // A fit of an earlier process is gone: something must be fitted again, and all rows make the better model.
+  if (fit === null || hasTime) {
     return { recipe, rowsUsed: 'all', tried, fit: null, instead: fit && { recipe, fit } }
   }
   return { recipe, rowsUsed: 'training', tried, fit, instead: null }
